@@ -5,19 +5,19 @@ from __future__ import annotations
 import itertools
 import os
 import random
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import free_port, start_router
 
 import qeil_ros.rosless  # noqa: F401  serves rclpy and the interface packages where no ROS 2 is installed
-from qeil_ros.rosless import finder
+import rclpy  # isort: skip
 
 REPO = Path(__file__).resolve().parent.parent
+
+REAL_RCLPY = not rclpy.__name__.startswith("qeil_ros")
 
 # Domains stay below 101: above it DDS implementations run into the ephemeral ports.
 _domains = itertools.cycle(random.SystemRandom().sample(range(1, 101), 100))
@@ -32,34 +32,11 @@ def data_dir() -> Path:
     return folder
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def start_router(port: int, environ: dict[str, str]) -> subprocess.Popen[str]:
-    router = subprocess.Popen(
-        [sys.executable, "-m", "qeil_ros.rosless.router", "--listen", f"tcp/127.0.0.1:{port}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environ,
-        cwd=REPO,
-    )
-    assert router.stdout is not None
-    line = router.stdout.readline()
-    if "listening" not in line:
-        router.kill()
-        raise RuntimeError(f"router did not start: {line}{router.stdout.read()}")
-    return router
-
-
 @pytest.fixture(scope="session")
 def ros_router() -> Iterator[dict[str, str]]:
     """Environment in which processes of this session find each other, and nobody else."""
     environ = {"PYTHONPATH": os.pathsep.join([str(REPO), *filter(None, [os.environ.get("PYTHONPATH")])])}
-    if finder.real_rclpy_present():
+    if REAL_RCLPY:
         yield environ
         return
     port = free_port()
@@ -81,12 +58,3 @@ def ros_graph(ros_router: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> di
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     return {**os.environ, **environ}
-
-
-def wait_until(condition, timeout_s: float = 20.0, what: str = "the condition") -> None:
-    """Polls until `condition()` is true. Discovery takes its time on a busy machine; no test may assume less."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not come true within {timeout_s} s")
-        time.sleep(0.01)
