@@ -46,7 +46,7 @@ setup(
     package_dir=shared,
     package_data={
         "qeil_ros": ["models/zoo/**/*", "rosless/types/**/*.srv", "rosless/types/**/*.msg"],
-        **{name: ["*.xml", "*.yaml", "*.msg", "*.srv"] for name in shared},
+        **{name: ["*.xml", "*.yaml", "*.msg", "*.srv", "*.sdf"] for name in shared},
     },
     exclude_package_data={"": ["*.pyx", "*.c", "*.h"]},
     ext_modules=[

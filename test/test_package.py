@@ -1,0 +1,85 @@
+"""The package as it is installed: the wheel outside the source tree, the ROS package's files, the room contracts."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+import yaml
+from support import REPO
+
+import qeil_ros
+from qeil_ros.resources import share_dir
+
+PROBE = """
+import pathlib, qeil_ros
+from qeil_ros.models.folder import ModelFolder
+from qeil_ros.resources import share_dir
+root = pathlib.Path(qeil_ros.__file__).parent
+assert share_dir() == root / "share", share_dir()
+for path in ("launch/replay.launch.xml", "config/robot.yaml", "msg/FeatureFrame.msg", "config/worlds/tabletop.sdf"):
+    assert (share_dir() / path).is_file(), path
+import qeil_ros.rosless
+from qeil_ros.msg import FeatureFrame
+assert FeatureFrame().sequence == 0
+folder = ModelFolder.load("tabletop")
+folder.agent()
+assert list(root.glob("_kernels*.so")) and not list(root.glob("*.pyx"))
+print("installed", qeil_ros.__version__)
+"""
+
+
+@pytest.mark.timeout(600)
+def test_wheel_runs_outside_the_source_tree(tmp_path: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    subprocess.run(
+        [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path / "dist"), str(REPO)],
+        check=True,
+        timeout=500,
+    )
+    (wheel,) = (tmp_path / "dist").glob("qeil_ros-*.whl")
+    site = tmp_path / "site"
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True, timeout=120)
+    environ = {**os.environ, "PYTHONPATH": str(site)}
+    # -P is 3.11; running a file from another folder keeps the checkout off the path on every version.
+    probe = tmp_path / "probe.py"
+    probe.write_text(PROBE)
+    done = subprocess.run(
+        [sys.executable, str(probe)], env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"installed {qeil_ros.__version__}"
+
+
+def test_version_is_the_same_everywhere() -> None:
+    package = ET.parse(REPO / "package.xml").getroot()
+    assert package.findtext("version") == qeil_ros.__version__
+
+
+def test_every_interface_is_documented() -> None:
+    """A message says in its first line what it is for; fields are aligned with spaces."""
+    for path in sorted((share_dir() / "msg").glob("*.msg")):
+        lines = path.read_text().splitlines()
+        assert lines[0].startswith("# "), f"{path.name}: first line says what the message is for"
+        assert not any("\t" in line for line in lines), f"{path.name}: tabs"
+
+
+def test_shipped_parameter_files_name_only_parameters_that_exist() -> None:
+    """A misspelt key in a shipped file would be ignored in silence by ROS 2."""
+    from qeil_ros.nodes import co_inference, encoder, fallback, supervisor
+    from qeil_ros.nodes.parameters import names_of
+
+    declared = {
+        module.__name__.rsplit(".", 1)[1]: names_of(module.Parameters)
+        for module in (encoder, co_inference, fallback, supervisor)
+    }
+    for path in sorted((share_dir() / "config").glob("*.yaml")):
+        for key, section in yaml.safe_load(path.read_text()).items():
+            node = re.sub(r"^/\*\*/", "", key)
+            unknown = set(section["ros__parameters"]) - set(declared[node])
+            assert not unknown, f"{path.name}: {node} has no parameter {sorted(unknown)}"
