@@ -1,0 +1,1 @@
+"""Parts of the client library that programs reach under rclpy's own module names."""
