@@ -1,0 +1,295 @@
+"""A model folder: `model.yaml` parsed and checked, its digest, and its parts.
+
+    format: 1
+    name: tabletop-captioner
+    version: "1.0"
+    licence: Apache-2.0
+    description: one line
+    input: {width: 64, height: 64, channels: rgb, layout: NCHW, dtype: float32, ...}     #
+    preprocess.InputSpec splits:
+      vision:
+        shape: [17, 128]                  # of one frame's features, without the batch
+        dtype: float32
+        agent:  {file: agent.onnx,  sha256: ..., input: pixel_values, output: features}
+        server: {file: server.onnx, sha256: ...}
+        local:  {file: local.onnx,  sha256: ...}      # optional: what the robot answers with alone
+    default_split: vision
+    task: {kind: caption, vocabulary: vocab.txt, begin: 1, end: 2, max_tokens: 16}
+    #     {kind: classify, labels: labels.txt, top_k: 5, activation: softmax, scale: 1.0, zero_point: 0}
+    #     {kind: embed}
+
+A machine may hold only the parts that it runs: a file is looked for, and its sha256 compared, when it is
+loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from .preprocess import InputSpec
+from .schema import ModelError, Section, shown
+from .tasks import CaptionTask, ClassifyTask, EmbedTask, Task
+
+if TYPE_CHECKING:
+    from .parts import AgentPart, AnsweringPart
+
+__all__ = ["ZOO", "ModelError", "ModelFolder", "PartFile", "Split", "file_sha256", "resolve"]
+
+ZOO = Path(__file__).parent / "zoo"
+FORMAT = 1
+ROLES = ("agent", "server", "local")
+
+_MAX_YAML_BYTES = 1 << 20
+_TASKS: dict[str, type[CaptionTask] | type[ClassifyTask] | type[EmbedTask]] = {
+    "caption": CaptionTask,
+    "classify": ClassifyTask,
+    "embed": EmbedTask,
+}
+DTYPES = ("float32", "float16", "uint8", "int8")
+
+
+@dataclass(frozen=True)
+class PartFile:
+    """One ONNX file of a model. `input` and `output` name its tensors; empty: its only one."""
+
+    file: str
+    sha256: str
+    input: str = ""
+    output: str = ""
+
+
+@dataclass(frozen=True)
+class Split:
+    """One cut of the model: the tensor that travels (`shape` without the batch), the parts on either side."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    agent: PartFile
+    server: PartFile
+    local: PartFile | None = None
+
+    def part(self, role: str) -> PartFile | None:
+        return {"agent": self.agent, "server": self.server, "local": self.local}[role]
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A parsed and checked `model.yaml`. Holding one loads no model; `agent`, `server` and `local` do."""
+
+    path: Path
+    name: str
+    version: str
+    licence: str
+    description: str
+    input: InputSpec
+    splits: dict[str, Split]
+    default_split: str
+    task: Task
+
+    @classmethod
+    def load(cls, path_or_name: str | Path) -> ModelFolder:
+        """Reads a model folder, given its path or the name of a shipped model.
+
+        Raises:
+            ModelError: there is no such model, or its `model.yaml` is wrong; the message says where and what.
+        """
+        path = resolve(path_or_name)
+        file = path / "model.yaml"
+        try:
+            with file.open("rb") as stream:
+                raw = stream.read(_MAX_YAML_BYTES + 1)
+        except OSError as error:
+            raise ModelError(f"{file}: cannot be read: {error.strerror}") from error
+        if len(raw) > _MAX_YAML_BYTES:
+            raise ModelError(f"{file}: is larger than {_MAX_YAML_BYTES} bytes; this is no model.yaml")
+        try:
+            parsed = yaml.safe_load(raw)
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+            raise ModelError(f"{file}: is not YAML: {error}") from error
+        return cls._parse(path, Section(parsed, str(file)))
+
+    @classmethod
+    def _parse(cls, path: Path, top: Section) -> ModelFolder:
+        if (found := top.value("format")) != FORMAT:
+            raise top.error(
+                "format", f"want {FORMAT}, got {shown(found)}; a newer qeil_ros may be able to read it"
+            )
+        splits_section = top.section("splits")
+        splits = {name: _split(splits_section, name) for name in splits_section.keys()}  # noqa: SIM118 not a dict
+        if not splits:
+            raise top.error("splits", "is empty; want at least one cut of the model")
+        folder = cls(
+            path=path,
+            name=top.text("name"),
+            version=top.text("version"),
+            licence=top.text("licence"),
+            description=top.text("description", ""),
+            input=_input(top),
+            splits=splits,
+            default_split=top.text("default_split", next(iter(splits)), choices=splits),
+            task=_task(top.section("task")),
+        )
+        top.done()
+        return folder
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 (hex) over what both sides must agree on: input, task, each cut and the parts beside it.
+
+        The local part is the robot's own affair and the files' names are nobody's; neither is in it.
+        """
+        return _canonical_sha256(
+            {
+                "input": dataclasses.asdict(self.input),
+                "task": {"kind": self.task.kind, **dataclasses.asdict(self.task)},
+                "splits": {
+                    name: {
+                        "shape": split.shape,
+                        "dtype": split.dtype,
+                        "agent": split.agent.sha256,
+                        "server": split.server.sha256,
+                    }
+                    for name, split in self.splits.items()
+                },
+            }
+        )
+
+    def split(self, name: str = "") -> Split:
+        """The cut of that name; the default one for an empty name. Raises ModelError for an unknown one."""
+        try:
+            return self.splits[name or self.default_split]
+        except KeyError:
+            raise ModelError(f"{self.path}: no split {name!r}; there are {', '.join(self.splits)}") from None
+
+    def has(self, role: str, split: str = "") -> bool:
+        """Whether this machine holds the part (`agent`, `server` or `local`) of that cut."""
+        part = self.split(split).part(role)
+        return part is not None and (self.path / part.file).is_file()
+
+    def agent(self, split: str = "", *, threads: int = 1, device: str = "cpu") -> AgentPart:
+        """Loads the part that runs on the robot for every frame. Raises ModelError."""
+        from .parts import AgentPart
+
+        return AgentPart(self, self.split(split), threads=threads, device=device)
+
+    def server(self, split: str = "", *, threads: int = 1, device: str = "cpu") -> AnsweringPart:
+        """Loads the part that answers off the robot. Raises ModelError."""
+        from .parts import AnsweringPart
+
+        return AnsweringPart(self, self.split(split), "server", threads=threads, device=device)
+
+    def local(self, split: str = "", *, threads: int = 1, device: str = "cpu") -> AnsweringPart:
+        """Loads the part that answers when the robot is alone. Raises ModelError, too where there is none."""
+        from .parts import AnsweringPart
+
+        return AnsweringPart(self, self.split(split), "local", threads=threads, device=device)
+
+    def part_path(self, split: Split, role: str) -> Path:
+        """The part's file, after its sha256 was found to be the stated one. Raises ModelError."""
+        part = split.part(role)
+        if part is None:
+            raise ModelError(
+                f"{self.path / 'model.yaml'}: splits.{split.name}.{role}: the model has no such part"
+            )
+        return self.verified(part.file, part.sha256)
+
+    def verified(self, file: str, sha256: str) -> Path:
+        """The path of a file of the folder whose content has that sha256. Raises ModelError."""
+        path = self.path / file
+        try:
+            found = file_sha256(path)
+        except OSError as error:
+            raise ModelError(
+                f"{path}: cannot be read ({error.strerror}); "
+                f"this machine does not hold that part of {self.name!r}"
+            ) from error
+        if found != sha256:
+            raise ModelError(
+                f"{path}: sha256 is {found}, model.yaml says {sha256}; the file was changed or is "
+                "another version's: copy the whole folder again"
+            )
+        return path
+
+
+def resolve(path_or_name: str | Path) -> Path:
+    """The folder of a model: a path that has a model.yaml, else a shipped model of that name. Raises
+    ModelError.
+    """
+    path = Path(path_or_name).expanduser()
+    if (path / "model.yaml").is_file():
+        return path.resolve()
+    text = str(path_or_name)
+    if text and text not in (".", "..") and "/" not in text and (ZOO / text / "model.yaml").is_file():
+        return ZOO / text
+    shipped = sorted(entry.parent.name for entry in ZOO.glob("*/model.yaml"))
+    raise ModelError(
+        f"no model {text!r}: it is neither a folder with a model.yaml nor one of the shipped models "
+        f"({', '.join(shipped) or 'none'})"
+    )
+
+
+def file_sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _canonical_sha256(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _input(top: Section) -> InputSpec:
+    values = top.value("input")
+    if not isinstance(values, dict):
+        raise top.error("input", f"want a mapping, got {shown(values)}")
+    try:
+        return InputSpec.from_dict(values)
+    except (ValueError, TypeError) as error:
+        raise top.error("input", str(error)) from error
+
+
+def _split(splits: Section, name: Any) -> Split:
+    if not isinstance(name, str) or not name.isidentifier():
+        raise splits.error(str(name), "the name of a split wants letters, digits and underscores only")
+    section = splits.section(name)
+    split = Split(
+        name=name,
+        shape=section.shape("shape"),
+        dtype=section.text("dtype", "float32", choices=DTYPES),
+        agent=_part(section.section("agent")),
+        server=_part(section.section("server")),
+        local=_part(section.section("local")) if "local" in section else None,
+    )
+    section.value("local", None)
+    section.done()
+    return split
+
+
+def _part(section: Section) -> PartFile:
+    part = PartFile(
+        file=section.file_name("file"),
+        sha256=section.sha256("sha256"),
+        input=section.text("input", ""),
+        output=section.text("output", ""),
+    )
+    section.done()
+    return part
+
+
+def _task(section: Section) -> Task:
+    kind = section.text("kind", choices=_TASKS)
+    task = _TASKS[kind].parse(section)
+    section.done()
+    return task

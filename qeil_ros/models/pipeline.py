@@ -1,0 +1,86 @@
+"""Image to coded features in one object: what the robot does for every frame, without ROS."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qeil_ros.codec import Decoder, Encoder, Limits
+
+from .compressed import MAX_PIXELS, decode
+from .folder import ModelFolder
+from .preprocess import Preprocessor
+
+__all__ = ["AgentPipeline", "distortion", "limits_for"]
+
+
+class AgentPipeline:
+    """The agent parts that this machine holds, the image preparation before and the coder after them.
+
+    Buffers are reused: what a call returns holds until the next call of the same method. One thread at a
+    time.
+
+    Raises:
+        ModelError: a part cannot be loaded, or none is there.
+    """
+
+    def __init__(self, folder: ModelFolder, *, threads: int = 1) -> None:
+        self.folder = folder
+        held = [name for name in folder.splits if folder.has("agent", name)]
+        # With none, loading the default one says what is missing.
+        self._agents = {name: folder.agent(name, threads=threads) for name in held or [folder.default_split]}
+        self._prepare = Preprocessor(folder.input)
+        self._encoder = Encoder()
+        self._decoders = {name: Decoder(limits_for(folder, name)) for name in self._agents}
+
+    @property
+    def splits(self) -> list[str]:
+        """The cuts whose agent part is loaded."""
+        return list(self._agents)
+
+    def prepare(
+        self,
+        data: bytes | memoryview,
+        width: int,
+        height: int,
+        step: int,
+        encoding: str,
+        is_bigendian: bool = False,
+    ) -> NDArray:
+        """The model's input [1, ...] from a raw image. Raises ValueError for a wrong size or encoding."""
+        return self._prepare(data, width, height, step, encoding, is_bigendian)
+
+    def prepare_compressed(self, data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> NDArray:
+        """The model's input [1, ...] from a JPEG or PNG. Raises ValueError for one that cannot be decoded."""
+        image = decode(data, max_pixels)
+        height, width = image.shape[:2]
+        return self._prepare(memoryview(image).cast("B"), width, height, 3 * width, "bgr8", False)
+
+    def features(self, image: NDArray, split: str) -> NDArray:
+        """The features [*split.shape] of a prepared image."""
+        return self._agents[split].run(image)[0]
+
+    def code(self, features: NDArray, bits: int) -> memoryview:
+        """The features as a bitstream of `bits` a value."""
+        return self._encoder.encode(features, bits=bits)
+
+    def distortion(self, features: NDArray, coded: memoryview, split: str) -> float:
+        """What coding did to the features: mean |x - x^| / mean |x|."""
+        return distortion(features, self._decoders[split].decode(coded))
+
+
+def distortion(x: NDArray, y: NDArray) -> float:
+    """mean |x - y| / mean |x|; NaN where x is all zeros and y is not."""
+    exact, other = x.astype(np.float32, copy=False), y.astype(np.float32, copy=False)
+    error, size = float(np.abs(exact - other).mean()), float(np.abs(exact).mean())
+    if size:
+        return error / size
+    return 0.0 if not error else float("nan")
+
+
+def limits_for(folder: ModelFolder, split: str) -> Limits:
+    """What a decoder may accept for a cut: tensors of its size, streams no longer than those can be."""
+    shape = folder.split(split).shape
+    elements = int(np.prod(shape))
+    # At most a scale for every value, and 8 bits a value, behind a short header.
+    return Limits(max_elements=elements, max_stream_bytes=4096 + 8 * elements, max_parameter_sets=elements)

@@ -1,0 +1,126 @@
+"""One ONNX file run by onnxruntime, set up for a robot: few threads, and none that spins while it waits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from .schema import ModelError
+
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
+}
+
+_PROVIDERS = {
+    "cpu": ["CPUExecutionProvider"],
+    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+    "tensorrt": ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
+}
+
+DEVICES = ("auto", *_PROVIDERS)
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output of the graph; a dimension that the graph leaves open is None."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+class Runtime:
+    """An onnxruntime session on one file.
+
+    Args:
+        path: the ONNX file.
+        threads: threads for one operator, 1 or more; a session never uses more and never spins.
+        device: `cpu`, `cuda`, `tensorrt`, or `auto` for the fastest that this onnxruntime offers.
+
+    Raises:
+        ModelError: the file is no model that onnxruntime can load, or the device is not there.
+    """
+
+    def __init__(self, path: Path, *, threads: int = 1, device: str = "cpu") -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Threads that spin for up to half a second after each frame burn the energy that splitting is to
+        # save.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        self.path = path
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=_providers(device))
+        except ModelError:
+            raise
+        except Exception as error:  # onnxruntime's exceptions share no base class but this one
+            raise ModelError(f"{path}: onnxruntime cannot load it: {error}") from error
+        self.device = f"onnxruntime {self._session.get_providers()[0]}"
+        self.inputs = [_info(node) for node in self._session.get_inputs()]
+        self.outputs = [_info(node) for node in self._session.get_outputs()]
+
+    def input(self, name: str = "") -> TensorInfo:
+        """The input of that name; without a name the only one. Raises ModelError."""
+        return self._named(self.inputs, name, "input")
+
+    def output(self, name: str = "") -> TensorInfo:
+        """The output of that name; without a name the only one. Raises ModelError."""
+        return self._named(self.outputs, name, "output")
+
+    def run(self, feeds: Mapping[str, NDArray], output: str) -> NDArray:
+        """Runs the graph. Contiguous inputs are read in place. Safe to call from several threads."""
+        return self._session.run([output], dict(feeds))[0]
+
+    def _named(self, among: list[TensorInfo], name: str, what: str) -> TensorInfo:
+        found = [info for info in among if info.name == name] if name else among
+        if len(found) != 1:
+            raise ModelError(
+                f"{self.path}: {f'no {what} {name!r}' if name else f'more than one {what}, name one'}; "
+                f"it has {', '.join(info.name for info in among)}"
+            )
+        return found[0]
+
+
+def fits(info: TensorInfo, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor of that shape agrees with what the graph declares; open dimensions agree with all."""
+    if len(info.shape) != len(shape):
+        return False
+    return all(want is None or want == have for want, have in zip(info.shape, shape, strict=True))
+
+
+def _providers(device: str) -> list[str]:
+    available = ort.get_available_providers()
+    if device == "auto":
+        device = next(name for name in ("cuda", "cpu") if _PROVIDERS[name][0] in available)
+    if device not in _PROVIDERS:
+        raise ModelError(f"no device {device!r}; there are {', '.join(DEVICES)}")
+    if _PROVIDERS[device][0] not in available:
+        raise ModelError(
+            f"device {device!r}: this onnxruntime has only {', '.join(available)}; "
+            "for an NVIDIA GPU install onnxruntime-gpu"
+        )
+    return [name for name in _PROVIDERS[device] if name in available]
+
+
+def _info(node: Any) -> TensorInfo:
+    shape = tuple(size if isinstance(size, int) and size > 0 else None for size in node.shape)
+    return TensorInfo(node.name, shape, _DTYPES.get(node.type, node.type))
+
+
+def zeros(shape: tuple[int, ...], dtype: str) -> NDArray:
+    return np.zeros(shape, np.dtype(dtype))

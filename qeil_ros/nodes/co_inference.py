@@ -1,0 +1,378 @@
+"""The offboard side: features in, answers out. Runs on a computer off the robot, for one robot or many.
+
+The executor only looks at a frame's header and lets it wait; a thread of its own decodes and batches, by
+deadline, and runs the server part. Every robot gets a heartbeat on `<robot>/offboard/status`; its absence is
+what failover rests on. What comes in is a stranger's: it is checked, counted and dropped, and the heartbeat
+says why.
+"""
+
+from __future__ import annotations
+
+import array
+import math
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.clock import Clock, ClockType
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+from qeil_ros.codec import BitstreamError, Decoder, peek
+from qeil_ros.models.batcher import DeadlineBatcher, Waiting
+from qeil_ros.models.engine import Engine, OnnxEngine
+from qeil_ros.models.folder import ModelFolder
+from qeil_ros.models.pipeline import limits_for
+from qeil_ros.models.runtime import DEVICES
+from qeil_ros.models.schema import shown
+from qeil_ros.models.tasks import Answer
+from qeil_ros.msg import FeatureFrame, InferenceResult, OffboardStatus
+
+from .diagnostics import Diagnostics, qos_problems
+from .dispatcher import Dispatcher, Unreadable
+from .encoder import FEATURES_QOS
+from .lifecycle import ManagedNode
+from .main import run
+from .parameters import NodeParameters, declare, parameter
+
+# An answer counts once and must arrive; eight frames' time is longer than any deadline leaves it.
+RESULT_QOS = FEATURES_QOS
+# A heartbeat that comes late is worth nothing: the next one is better than a repetition of the last.
+STATUS_QOS = QoSProfile(
+    depth=1,
+    history=HistoryPolicy.KEEP_LAST,
+    reliability=ReliabilityPolicy.BEST_EFFORT,
+    durability=DurabilityPolicy.VOLATILE,
+)
+
+_LOG_EVERY_S = 5.0
+_REFUSING_FOR_S = 5.0
+_OVERLOADED_FOR_S = 1.0
+_LONGEST_DEADLINE_S = 60.0
+_NEXT_CONFIGURE = "takes effect when the node is configured next"
+_NEXT_ACTIVATE = "takes effect when the node is activated next"
+
+
+@dataclass
+class CoInferenceParameters(NodeParameters):
+    model: str = parameter(
+        "tabletop", f"name of a shipped model, or path of a model folder; {_NEXT_CONFIGURE}"
+    )
+    robots: list[str] = parameter(  # noqa: RUF009 makes a field with a factory
+        [""], f"namespaces of the robots to serve; '' is this node's own namespace; {_NEXT_CONFIGURE}"
+    )
+    device: str = parameter("auto", f"what runs the server part; {_NEXT_CONFIGURE}", choices=DEVICES)
+    threads: int = parameter(2, f"threads of the server part; {_NEXT_CONFIGURE}", low=1, high=256)
+    max_batch: int = parameter(8, f"frames run together at most; {_NEXT_ACTIVATE}", low=1, high=1024)
+    max_wait_s: float = parameter(
+        0.003, f"how long a frame waits for frames of other robots [s]; {_NEXT_ACTIVATE}", low=0.0, high=1.0
+    )
+    max_queue: int = parameter(
+        4,
+        f"frames of one robot that wait at most; a further one replaces its oldest; {_NEXT_ACTIVATE}",
+        low=1,
+        high=64,
+    )
+    heartbeat_s: float = parameter(0.1, f"time between heartbeats [s]; {_NEXT_ACTIVATE}", low=0.01, high=10.0)
+
+    def __post_init__(self) -> None:
+        names = [robot.strip("/") for robot in self.robots]
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"robots: {self.robots}: want different names, at least one")
+        for name in names:
+            if name and not all(piece.isidentifier() and piece.isascii() for piece in name.split("/")):
+                raise ValueError(
+                    f"robots: {name!r} is no namespace; want letters, digits, underscores and slashes"
+                )
+
+
+class Robot:
+    """One robot served: its topics, and how its last frames fared."""
+
+    def __init__(self, node: CoInferenceNode, name: str) -> None:
+        self._node = node
+        base = name.rstrip("/") + "/" if name else ""
+        self.name = name or "(own namespace)"
+        self.features_topic = base + "features"
+        self.results = node.create_lifecycle_publisher(InferenceResult, base + "offboard/result", RESULT_QOS)
+        self.status = node.create_lifecycle_publisher(OffboardStatus, base + "offboard/status", STATUS_QOS)
+        self.features = node.create_subscription(
+            FeatureFrame, self.features_topic, lambda frame: node.receive(self, frame), FEATURES_QOS
+        )
+        self.answered = self.late = self.refused = 0
+        self._late_s = self._refused_s = -math.inf
+        self._reason = ""
+
+    def destroy(self) -> None:
+        self._node.destroy_subscription(self.features)
+        self._node.destroy_lifecycle_publisher(self.results)
+        self._node.destroy_lifecycle_publisher(self.status)
+
+    def count_answered(self) -> None:
+        self.answered += 1
+        self._refused_s = -math.inf
+
+    def count_late(self) -> None:
+        self.late += 1
+        self._late_s = time.monotonic()
+
+    def count_refused(self, reason: str) -> None:
+        self.refused += 1
+        self._refused_s, self._reason = time.monotonic(), reason
+
+    def state(self, now_s: float) -> tuple[int, str]:
+        """(OffboardStatus.STATE_*, reason)."""
+        if now_s - self._refused_s < _REFUSING_FOR_S:
+            return OffboardStatus.STATE_REFUSING, self._reason
+        if now_s - self._late_s < _OVERLOADED_FOR_S:
+            return OffboardStatus.STATE_OVERLOADED, "frames could not be answered before their deadline"
+        return OffboardStatus.STATE_READY, ""
+
+
+@dataclass(frozen=True)
+class Job:
+    robot: Robot
+    frame: Any
+
+
+def make_onnx_engine(folder: ModelFolder, params: CoInferenceParameters) -> Engine:
+    return OnnxEngine(folder, threads=params.threads, device=params.device)
+
+
+class CoInferenceNode(ManagedNode):
+    """See the module's docstring. For each robot: subscribes `features`, publishes `offboard/result`,
+    `offboard/status`.
+
+    Args:
+        make_engine: what runs the server part, given the model folder and the parameters.
+    """
+
+    def __init__(
+        self,
+        make_engine: Callable[[ModelFolder, CoInferenceParameters], Engine] = make_onnx_engine,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__("co_inference", **kwargs)
+        self.params = declare(self, CoInferenceParameters)
+        self.diagnostics = Diagnostics(self)
+        self.diagnostics.sources.append(self._report)
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._make_engine = make_engine
+        self._folder: ModelFolder | None = None
+        self._engine: Engine | None = None
+        self._robots: list[Robot] = []
+        self._dispatcher: Dispatcher[Job] | None = None
+        self._heartbeat: Any = None
+
+    # --- lifecycle
+
+    def configure(self) -> None:
+        folder = self._folder = ModelFolder.load(self.params.model)
+        self._engine = self._make_engine(folder, self.params)
+        self._limits = {name: limits_for(folder, name) for name in self._engine.splits}
+        self._decoders = {name: Decoder(limits) for name, limits in self._limits.items()}
+        self._run, self._beats = secrets.randbits(64), 0
+        for name in (
+            "frames_received",
+            "frames_answered",
+            "frames_late",
+            "frames_refused",
+            "frames_replaced",
+        ):
+            self.diagnostics.count(name, 0)
+        self._robots.extend(Robot(self, name) for name in self.params.robots)
+        self.diagnostics.hardware_id = folder.name
+        self.diagnostics.set("model", f"{folder.name} {folder.version}")
+        self.diagnostics.set("model_digest", folder.digest)
+        self.diagnostics.set("device", self._engine.device)
+        self.get_logger().info(
+            f"model {folder.name} {folder.version}, digest {folder.digest[:12]}, on {self._engine.device}; "
+            f"robots: {', '.join(robot.name for robot in self._robots)}"
+        )
+
+    def activate(self) -> None:
+        assert self._engine is not None
+        params = self.params
+        batcher: DeadlineBatcher[Job] = DeadlineBatcher(
+            params.max_batch, params.max_wait_s, params.max_queue, sources=len(self._robots)
+        )
+        self._dispatcher = Dispatcher(self._engine, batcher, self, self._decode, str)
+        self._dispatcher.start()
+        self._heartbeat_s = params.heartbeat_s
+        self._heartbeat = self.create_timer(self._heartbeat_s, self._beat, clock=self._steady)
+
+    def deactivate(self) -> None:
+        if self._heartbeat is not None:
+            self.destroy_timer(self._heartbeat)
+            self._heartbeat = None
+        if self._dispatcher is not None:
+            self._dispatcher.stop()
+            self._dispatcher = None
+
+    def cleanup(self) -> None:
+        while self._robots:
+            self._robots.pop().destroy()
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+        self._folder = None
+
+    # --- frames in, on the executor
+
+    def receive(self, robot: Robot, frame: Any) -> None:
+        """A frame of a robot: checked by its header, then left to wait for its turn."""
+        dispatcher, folder = self._dispatcher, self._folder
+        if dispatcher is None or folder is None:
+            return
+        arrived_s = time.monotonic()
+        self.diagnostics.count("frames_received")
+        if reason := self._problem(folder, frame):
+            self._refuse(robot, reason)
+            return
+        waiting = Waiting(
+            source=robot.name,
+            key=frame.split,
+            item=Job(robot, frame),
+            arrived_s=arrived_s,
+            deadline_s=arrived_s + min(frame.time_left_s, _LONGEST_DEADLINE_S),
+        )
+        if dispatcher.offer(waiting) is not None:
+            robot.count_late()
+            self.diagnostics.event(
+                "frames_replaced", f"{robot.name}: frames come faster than they are answered"
+            )
+
+    def _problem(self, folder: ModelFolder, frame: Any) -> str:
+        """Why a frame cannot be answered, seen from its fields and its header; empty where it can."""
+        if frame.model_digest != folder.digest:
+            return (
+                f"the robot runs model {shown(frame.model)} (digest {shown(frame.model_digest[:12])}), "
+                f"this server {folder.name!r} ({folder.digest[:12]!r}): give both the same model folder"
+            )
+        limits = self._limits.get(frame.split)
+        if limits is None:
+            return f"split {shown(frame.split)} is not served here; there are {', '.join(self._limits)}"
+        if not math.isfinite(frame.time_left_s):
+            return f"time_left_s is {frame.time_left_s}"
+        split = folder.split(frame.split)
+        try:
+            info = peek(frame.data, limits)
+        except BitstreamError as error:
+            return f"unreadable data: {error}"
+        if tuple(info.shape) != split.shape or info.dtype != split.dtype:
+            return (
+                f"the features are {list(info.shape)} of {info.dtype}, "
+                f"split {split.name!r} has {list(split.shape)} of {split.dtype}"
+            )
+        return ""
+
+    # --- decoding and outcomes, on the dispatcher's and the engine's thread
+
+    def _decode(self, key: Any, job: Job) -> Any:
+        try:
+            return self._decoders[key].decode(job.frame.data)
+        except BitstreamError as error:
+            raise Unreadable(f"unreadable data: {error}") from error
+
+    def answered(self, frame: Waiting[Job], answer: Answer, queue_s: float, inference_s: float) -> None:
+        job, folder = frame.item, self._folder
+        if folder is None or not self.context.ok():
+            return  # the process is on its way out
+        sent = job.frame
+        embedding = array.array("f")
+        embedding.frombytes(answer.embedding.tobytes())
+        job.robot.results.publish(
+            InferenceResult(
+                header=sent.header,
+                run=sent.run,
+                sequence=sent.sequence,
+                source=InferenceResult.SOURCE_OFFBOARD,
+                model=folder.name,
+                model_digest=folder.digest,
+                text=answer.text,
+                labels=answer.labels,
+                scores=answer.scores,
+                embedding=embedding,
+                confidence=answer.confidence,
+                encode_s=sent.encode_s,
+                transfer_s=math.nan,  # the robot's to say: it alone saw both ends of the round trip
+                queue_s=queue_s,
+                inference_s=inference_s,
+                total_s=math.nan,
+                bytes_sent=len(sent.data),
+                energy_j=sent.energy_j,
+                energy_source=sent.energy_source,
+                energy_quality=sent.energy_quality,
+            )
+        )
+        job.robot.count_answered()
+        self.diagnostics.count("frames_answered")
+
+    def late(self, frame: Waiting[Job]) -> None:
+        robot = frame.item.robot
+        robot.count_late()
+        self.diagnostics.event(
+            "frames_late", f"{robot.name}: frames could not be answered before their deadline"
+        )
+
+    def refused(self, frame: Waiting[Job], reason: str) -> None:
+        self._refuse(frame.item.robot, reason)
+
+    def _refuse(self, robot: Robot, reason: str) -> None:
+        robot.count_refused(reason)
+        self.diagnostics.event("frames_refused", f"{robot.name}: {reason}")
+        self.get_logger().warning(
+            f"{robot.name}: frame refused: {reason}", throttle_duration_sec=_LOG_EVERY_S
+        )
+
+    # --- heartbeat and diagnostics
+
+    def _beat(self) -> None:
+        dispatcher, folder, engine = self._dispatcher, self._folder, self._engine
+        if dispatcher is None or folder is None or engine is None:
+            return
+        figures = dispatcher.figures()
+        stamp, now_s = self.get_clock().now().to_msg(), time.monotonic()
+        for robot in self._robots:
+            state, reason = robot.state(now_s)
+            message = OffboardStatus(
+                run=self._run,
+                sequence=self._beats,
+                period_s=self._heartbeat_s,
+                state=state,
+                reason=reason,
+                server=self.get_fully_qualified_name(),
+                model=folder.name,
+                model_digest=folder.digest,
+                device=engine.device,
+                load=figures.load,
+                queue=figures.queue,
+                inference_p50_s=figures.p50_s,
+                inference_p99_s=figures.p99_s,
+                frames_answered=robot.answered,
+                frames_late=robot.late,
+                frames_refused=robot.refused,
+            )
+            message.header.stamp = stamp
+            robot.status.publish(message)
+        self._beats += 1
+        self.diagnostics.set("load", figures.load)
+        self.diagnostics.set("queue", figures.queue)
+        self.diagnostics.set("inference_p50_s", figures.p50_s)
+        self.diagnostics.set("inference_p99_s", figures.p99_s)
+
+    def _report(self) -> None:
+        problems: list[str] = []
+        for robot in self._robots:
+            topic = self.resolve_topic_name(robot.features_topic)
+            problems += qos_problems(self, topic, FEATURES_QOS, "qeil_ros/msg/FeatureFrame", subscribing=True)
+        self.diagnostics.condition("qos", "; ".join(problems))
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    run(CoInferenceNode, args)
+
+
+if __name__ == "__main__":
+    main()

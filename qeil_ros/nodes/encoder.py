@@ -1,0 +1,413 @@
+"""The encoder: camera images in, coded features out. Runs on the robot.
+
+It keeps no queue of images: the subscription holds the newest one only, and everything from there to the
+published features happens in its callback. What it does with a frame (cut, bits, rate, route) is the
+supervisor's to say; when the supervisor falls silent the encoder goes to the safe point of its own
+parameters.
+"""
+
+from __future__ import annotations
+
+import array
+import math
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.clock import Clock, ClockType
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image
+
+from qeil_ros.models.folder import ModelFolder
+from qeil_ros.models.pipeline import AgentPipeline
+from qeil_ros.msg import FeatureFrame, InferenceResult, OperatingPoint
+
+from .diagnostics import Diagnostics, qos_problems
+from .lifecycle import ManagedNode
+from .main import run
+from .parameters import NodeParameters, declare, parameter
+from .point import HOLD, Pacer, Point, PointFollower, problem
+from .recent import Recent
+
+# The newest image only: a best-effort subscription is met by every publisher, and a depth of one never
+# queues.
+IMAGE_QOS = QoSProfile(
+    depth=1,
+    history=HistoryPolicy.KEEP_LAST,
+    reliability=ReliabilityPolicy.BEST_EFFORT,
+    durability=DurabilityPolicy.VOLATILE,
+)
+# Every frame counts, for a few frames' time: the fallback answers each of them exactly once.
+FEATURES_QOS = QoSProfile(
+    depth=8,
+    history=HistoryPolicy.KEEP_LAST,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.VOLATILE,
+)
+# The last word holds, for whoever comes later too.
+OPERATING_POINT_QOS = QoSProfile(
+    depth=1,
+    history=HistoryPolicy.KEEP_LAST,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+
+_TRANSPORT_POLL_S = 0.25
+_LOG_EVERY_S = 5.0
+_NEXT_CONFIGURE = "takes effect when the node is configured next"
+
+
+@dataclass
+class EncoderParameters(NodeParameters):
+    model: str = parameter(
+        "tabletop", f"name of a shipped model, or path of a model folder; {_NEXT_CONFIGURE}"
+    )
+    threads: int = parameter(1, f"threads of the agent part; {_NEXT_CONFIGURE}", low=1, high=64)
+    image_transport: str = parameter(
+        "auto",
+        "raw, compressed (the image topic + /compressed), or auto: the first of the two that has a publisher",
+        choices=("auto", "raw", "compressed"),
+    )
+    deadline_s: float = parameter(
+        0.2, "from an image's arrival to the latest moment for its answer [s]", low=0.001, high=60.0
+    )
+    split: str = parameter("", "cut of the model where no supervisor names one; empty: the model's default")
+    feature_bits: int = parameter(8, "bits per feature value where no supervisor says", low=1, high=8)
+    rate_hz: float = parameter(
+        0.0,
+        "frames encoded per second at most where no supervisor says [Hz]; 0: every frame",
+        low=0.0,
+        high=1000.0,
+    )
+    safe_split: str = parameter(
+        "", "cut to use when the supervisor has fallen silent; empty: the model's default"
+    )
+    safe_feature_bits: int = parameter(
+        4, "bits per feature value when the supervisor has fallen silent", low=1, high=8
+    )
+    safe_rate_hz: float = parameter(
+        5.0,
+        "frames encoded per second at most when the supervisor, and with it the watch over heat and energy, "
+        "has fallen silent [Hz]; 0: every frame",
+        low=0.0,
+        high=1000.0,
+    )
+    max_image_pixels: int = parameter(
+        64_000_000,
+        "compressed images of more pixels are refused before they are decoded",
+        low=1,
+        high=1 << 30,
+    )
+    distortion_every: int = parameter(
+        30,
+        "every so many frames the features are decoded again and the distortion measured; 0: never",
+        low=0,
+        high=10**6,
+    )
+    active_core_w: float = parameter(
+        0.0,
+        "power of one busy processor core above idle, from the board's data sheet or a meter [W]; the energy "
+        "of a frame is modelled as processor time times this; 0: unknown, no energy is reported",
+        low=0.0,
+        high=1000.0,
+    )
+
+
+class EncoderNode(ManagedNode):
+    """Subscribes `image` or `image/compressed`, and `operating_point`; publishes `features`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("encoder", **kwargs)
+        self.params = declare(self, EncoderParameters)
+        self.diagnostics = Diagnostics(self)
+        self.diagnostics.sources.append(self._report)
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._pipeline: AgentPipeline | None = None
+        self._features: Any = None
+        self._points: Any = None
+        self._images: Subscription | None = None
+        self._poll: Any = None
+        self._topic = ""
+        for name in ("images_received", "frames_encoded", "images_superseded", "images_paced", "images_held"):
+            self.diagnostics.count(name, 0)
+
+    # --- lifecycle
+
+    def configure(self) -> None:
+        folder = ModelFolder.load(self.params.model)
+        self._pipeline = AgentPipeline(folder, threads=self.params.threads)
+        for name in ("split", "safe_split"):
+            chosen = folder.split(getattr(self.params, name)).name
+            if chosen not in self._pipeline.splits:
+                raise ValueError(
+                    f"parameter {name}: this machine does not hold the agent part of split {chosen!r}"
+                )
+        self._run, self._sequence = secrets.randbits(64), 0
+        self._follower, self._pacer = PointFollower(), Pacer()
+        self._encode_s, self._agent_s = Recent(window_s=10.0), Recent(window_s=10.0)
+        self._last_number: int | None = None
+        self._point = self._own_point()
+        self._features = self.create_lifecycle_publisher(FeatureFrame, "features", FEATURES_QOS)
+        self._points = self.create_subscription(
+            OperatingPoint, "operating_point", self._on_operating_point, OPERATING_POINT_QOS
+        )
+        self.diagnostics.hardware_id = folder.name
+        self.diagnostics.set("model", f"{folder.name} {folder.version}")
+        self.diagnostics.set("model_digest", folder.digest)
+        self.get_logger().info(f"model {folder.name} {folder.version}, digest {folder.digest[:12]}")
+
+    def activate(self) -> None:
+        self._last_number = None
+        self._choose_transport()
+        self._poll = self.create_timer(_TRANSPORT_POLL_S, self._choose_transport, clock=self._steady)
+
+    def deactivate(self) -> None:
+        if self._poll is not None:
+            self.destroy_timer(self._poll)
+            self._poll = None
+        self._unsubscribe()
+        self.diagnostics.condition("image", "")
+
+    def cleanup(self) -> None:
+        if self._points is not None:
+            self.destroy_subscription(self._points)
+            self._points = None
+        if self._features is not None:
+            self.destroy_lifecycle_publisher(self._features)
+            self._features = None
+        self._pipeline = None
+
+    # --- images
+
+    def _choose_transport(self) -> None:
+        """Subscribes the transport asked for; with `auto` the one that has a publisher, raw first.
+
+        Polled: a driver may start after us, and another one may take its place.
+        """
+        raw = self.resolve_topic_name("image")
+        topics = {"raw": [raw], "compressed": [raw + "/compressed"]}.get(
+            self.params.image_transport, [raw, raw + "/compressed"]
+        )
+        published = [topic for topic in topics if self.count_publishers(topic)]
+        self.diagnostics.condition("image", "" if published else f"no publisher on {' or '.join(topics)}")
+        wanted = (
+            self._topic
+            if self._topic in published
+            else next(iter(published), topics[0] if len(topics) == 1 else "")
+        )
+        if wanted and wanted != self._topic:
+            self._unsubscribe()
+            self._subscribe(wanted, compressed=wanted != raw)
+
+    def _subscribe(self, topic: str, compressed: bool) -> None:
+        kind, callback = (CompressedImage, self._on_compressed) if compressed else (Image, self._on_image)
+        self._images = self.create_subscription(kind, topic, callback, IMAGE_QOS)
+        self._topic = topic
+        self._last_number = None
+        self.get_logger().info(f"images come from {topic}")
+
+    def _unsubscribe(self) -> None:
+        if self._images is not None:
+            self.destroy_subscription(self._images)
+            self._images = None
+        self._topic = ""
+
+    def _on_image(self, message: Image, info: Any) -> None:
+        self._on_frame(message, info, compressed=False)
+
+    def _on_compressed(self, message: CompressedImage, info: Any) -> None:
+        self._on_frame(message, info, compressed=True)
+
+    def _on_frame(self, message: Any, info: Any, compressed: bool) -> None:
+        arrival_s, cpu_s = _arrival_s(info), _cpu_s(self.params.threads)
+        pipeline = self._pipeline
+        if pipeline is None or self._images is None:
+            return  # a callback that was already on its way when the node was deactivated
+        self.diagnostics.count("images_received")
+        self._count_superseded(info)
+        point = self._point = self._follower.point(self._own_point(), self._safe_point(), arrival_s)
+        if point.route == HOLD:
+            return self.diagnostics.count("images_held")
+        if not self._pacer.admit(point.rate_hz, arrival_s):
+            return self.diagnostics.count("images_paced")
+        try:
+            if compressed:
+                image = pipeline.prepare_compressed(memoryview(message.data), self.params.max_image_pixels)
+            else:
+                image = pipeline.prepare(
+                    memoryview(message.data),
+                    message.width,
+                    message.height,
+                    message.step,
+                    message.encoding,
+                    bool(message.is_bigendian),
+                )
+        except ValueError as error:
+            self.diagnostics.event("images_bad", f"bad image on {self._topic}: {error}")
+            self.get_logger().warning(
+                f"bad image on {self._topic}: {error}", throttle_duration_sec=_LOG_EVERY_S
+            )
+            return None
+        split = pipeline.folder.split(point.split).name
+        started_s = time.monotonic()
+        features = pipeline.features(image, split)
+        agent_s = time.monotonic() - started_s
+        try:
+            coded = pipeline.code(features, point.feature_bits)
+        except ValueError as error:  # not a number or infinite
+            self.diagnostics.event(
+                "features_bad", f"the agent part gave features that cannot be coded: {error}"
+            )
+            self.get_logger().warning(
+                f"features cannot be coded: {error}", throttle_duration_sec=_LOG_EVERY_S
+            )
+            return None
+        self._publish(message.header, point, split, coded, arrival_s, cpu_s)
+        self._agent_s.add(agent_s, arrival_s)
+        every = self.params.distortion_every
+        if every and (self._sequence - 1) % every == 0:
+            self.diagnostics.set("distortion", pipeline.distortion(features, coded, split))
+
+    def _publish(
+        self, header: Any, point: Point, split: str, coded: memoryview, arrival_s: float, cpu_s: float
+    ) -> None:
+        assert self._pipeline is not None
+        folder = self._pipeline.folder
+        data = array.array("B")
+        data.frombytes(coded)
+        energy_j, source, quality = self._energy(_cpu_s(self.params.threads) - cpu_s)
+        frame = FeatureFrame(
+            header=header,
+            run=self._run,
+            sequence=self._sequence,
+            model=folder.name,
+            model_digest=folder.digest,
+            split=split,
+            feature_bits=point.feature_bits,
+            energy_j=energy_j,
+            energy_source=source,
+            energy_quality=quality,
+            data=data,
+        )
+        encode_s = time.monotonic() - arrival_s
+        frame.encode_s = encode_s
+        frame.time_left_s = self.params.deadline_s - encode_s
+        self._features.publish(frame)
+        self._sequence += 1
+        self.diagnostics.count("frames_encoded")
+        self.diagnostics.set("frame_bytes", len(data))
+        self._encode_s.add(encode_s, arrival_s)
+
+    def _energy(self, cpu_s: float) -> tuple[float, str, int]:
+        """(J, source, quality) of a frame: processor time times the power of a busy core."""
+        power_w = self.params.active_core_w
+        if power_w <= 0:
+            return math.nan, "", InferenceResult.QUALITY_NONE
+        return (
+            cpu_s * power_w,
+            f"processor time x active_core_w={power_w:g}",
+            InferenceResult.QUALITY_MODELLED,
+        )
+
+    def _count_superseded(self, info: Any) -> None:
+        """Images that a newer one replaced while the encoder was busy, where the middleware numbers them."""
+        number = info.get("publication_sequence_number") if isinstance(info, dict) else None
+        if not isinstance(number, int) or not 0 <= number < 2**63:
+            return
+        if self._last_number is not None and 1 < number - self._last_number < 10_000:
+            self.diagnostics.count("images_superseded", number - self._last_number - 1)
+        self._last_number = number
+
+    # --- operating point
+
+    def _own_point(self) -> Point:
+        params = self.params
+        return Point(params.split, params.feature_bits, params.rate_hz)
+
+    def _safe_point(self) -> Point:
+        params = self.params
+        return Point(params.safe_split, params.safe_feature_bits, params.safe_rate_hz, origin="safe point")
+
+    def _on_operating_point(self, message: OperatingPoint) -> None:
+        if self._pipeline is None:
+            return
+        if reason := problem(message, self._pipeline.splits):
+            self.diagnostics.event("operating_points_bad", f"operating point refused: {reason}")
+            self.get_logger().warning(
+                f"operating point refused: {reason}", throttle_duration_sec=_LOG_EVERY_S
+            )
+            return
+        self._follower.hear(message, time.monotonic())
+        wants_weights = message.weight_bits not in (0, 8)
+        self.diagnostics.condition(
+            "weight_bits",
+            f"the supervisor asks for {message.weight_bits}-bit weights; the agent part runs as stored"
+            if wants_weights
+            else "",
+        )
+
+    # --- diagnostics
+
+    def _report(self) -> None:
+        if self._pipeline is None:
+            return
+        now_s = time.monotonic()
+        point = self._follower.point(self._own_point(), self._safe_point(), now_s)
+        say = self.diagnostics
+        silent = "the supervisor is silent: running at the safe point" if point.origin == "safe point" else ""
+        say.condition("operating_point", silent)
+        say.set("operating_point_from", point.origin)
+        say.set("split", self._pipeline.folder.split(point.split).name)
+        say.set("feature_bits", point.feature_bits)
+        say.set("rate_hz", point.rate_hz)
+        say.set("route", ("offboard", "local", "hold")[point.route])
+        say.set("image_topic", self._topic or "none yet")
+        for name, recent in (("encode", self._encode_s), ("agent", self._agent_s)):
+            p50, p99 = recent.quantiles(0.5, 0.99, now_s=now_s)
+            say.set(f"{name}_p50_s", p50)
+            say.set(f"{name}_p99_s", p99)
+        problems = qos_problems(
+            self,
+            self.resolve_topic_name("features"),
+            FEATURES_QOS,
+            "qeil_ros/msg/FeatureFrame",
+            subscribing=False,
+        )
+        if self._topic:
+            kind = (
+                "sensor_msgs/msg/CompressedImage"
+                if self._topic.endswith("/compressed")
+                else "sensor_msgs/msg/Image"
+            )
+            problems += qos_problems(self, self._topic, IMAGE_QOS, kind, subscribing=True)
+        say.condition("qos", "; ".join(problems))
+
+
+def _arrival_s(info: Any) -> float:
+    """When the image reached this process, on the monotonic clock [s].
+
+    The middleware stamps its reception with the wall clock. Only the age, a few milliseconds, is taken from
+    there: the time that the image waited for the previous one to be done counts against its deadline.
+    """
+    now_s = time.monotonic()
+    received_ns = info.get("received_timestamp") if isinstance(info, dict) else None
+    if not isinstance(received_ns, int) or received_ns <= 0:
+        return now_s
+    age_s = (time.time_ns() - received_ns) * 1e-9
+    return now_s - age_s if 0 < age_s < 1.0 else now_s
+
+
+def _cpu_s(threads: int) -> float:
+    """Processor time spent so far [s]: this thread's, or with helper threads the whole process's."""
+    return time.thread_time() if threads == 1 else time.process_time()
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    run(EncoderNode, args)
+
+
+if __name__ == "__main__":
+    main()

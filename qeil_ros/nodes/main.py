@@ -1,0 +1,57 @@
+"""The main function that every node of the package has."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.logging import get_logger
+
+from .parameters import ParameterError
+
+__all__ = ["run"]
+
+
+def run(make_node: Callable[[], LifecycleNode], args: Sequence[str] | None = None) -> None:
+    """Runs one lifecycle node until SIGINT or SIGTERM.
+
+    With the parameter `autostart` true (its default) the node is configured and activated first; a node that
+    cannot is an error: the reason is logged and the process exits with 1, for a launcher to see and to try
+    again.
+
+    Raises:
+        SystemExit: with code 1, as said above.
+    """
+    rclpy.init(args=None if args is None else list(args))
+    node = None
+    try:
+        node = make_node()
+        if _autostart(node) and not _bring_up(node):
+            sys.exit(1)
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass  # asked to stop
+    except ParameterError as error:
+        get_logger("qeil_ros").fatal(str(error))
+        sys.exit(1)
+    finally:
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def _autostart(node: LifecycleNode) -> bool:
+    return bool(node.get_parameter("autostart").value) if node.has_parameter("autostart") else True
+
+
+def _bring_up(node: LifecycleNode) -> bool:
+    for transition, name in ((node.trigger_configure, "configure"), (node.trigger_activate, "activate")):
+        if transition() != TransitionCallbackReturn.SUCCESS:
+            node.get_logger().fatal(f"could not {name}; the reason is above")
+            return False
+    return True
