@@ -60,7 +60,7 @@ class Limits:
     The defaults allow a float32 feature tensor of 64 MiB. A node should set `max_elements` to what its model expects.
     """
 
-    max_stream_bytes: int = 1 << 26
+    max_bytes: int = 1 << 26
     max_elements: int = 1 << 24
     max_dimensions: int = MAX_DIMENSIONS
     max_parameter_sets: int = 1 << 20
@@ -144,8 +144,8 @@ def pack_header(info: StreamInfo) -> bytes:
 
 def check_frame(buffer: memoryview, limits: Limits) -> None:
     """What every version shares: length, magic, version. Step 1 of reading, less the checksum."""
-    if len(buffer) > limits.max_stream_bytes:
-        raise LimitError(f"the stream has {len(buffer)} bytes; the limit is {limits.max_stream_bytes}")
+    if len(buffer) > limits.max_bytes:
+        raise LimitError(f"the stream has {len(buffer)} bytes; the limit is {limits.max_bytes}")
     if len(buffer) < MIN_STREAM_BYTES:
         raise TruncatedError(f"the stream has {len(buffer)} bytes; the shortest has {MIN_STREAM_BYTES}")
     if buffer[:2] != MAGIC:
