@@ -98,7 +98,7 @@ def _write(draft: Path, recipe: Recipe) -> None:
     image, features = agent.input(recipe.agent_input), agent.output(recipe.agent_output)
     spec = _input_spec(image, recipe.input)
     answer_input = server.input(recipe.server_input or ("features" if recipe.task == "caption" else ""))
-    shape = agent.run({image.name: zeros(_image_shape(image, spec), image.dtype)}, features.name).shape[1:]
+    shape = agent.run({image.name: zeros(spec.shape, image.dtype)}, features.name).shape[1:]
     if answer_input.dtype != features.dtype:
         raise ModelError(
             f"the halves do not fit: the agent part gives {features.dtype} ({features.name!r}), "
@@ -145,11 +145,6 @@ def _input_spec(image: TensorInfo, given: dict[str, Any]) -> InputSpec:
         return InputSpec.from_dict({**spec, **given})
     except (ValueError, TypeError) as error:
         raise ModelError(f"input: {error}") from error
-
-
-def _image_shape(image: TensorInfo, spec: InputSpec) -> tuple[int, ...]:
-    sizes = {"N": 1, "C": 1 if spec.channels == "mono" else 3, "H": spec.height, "W": spec.width}
-    return tuple(sizes[axis] for axis in spec.layout)
 
 
 def _task(draft: Path, recipe: Recipe, output: TensorInfo) -> dict[str, Any]:

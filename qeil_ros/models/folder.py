@@ -18,6 +18,7 @@
     #     {kind: classify, labels: labels.txt, top_k: 5, activation: softmax, scale: 1.0, zero_point: 0}
     #     {kind: embed}
 
+`extra` and `scores` may follow, for people and experiments; nothing at run time reads them.
 A machine may hold only the parts that it runs: a file is looked for, and its sha256 compared, when it is
 loaded.
 """
@@ -138,6 +139,8 @@ class ModelFolder:
             default_split=top.text("default_split", next(iter(splits)), choices=splits),
             task=_task(top.section("task")),
         )
+        for note in ("extra", "scores"):  # for people and experiments: nothing at run time depends on them
+            top.value(note, None)
         top.done()
         return folder
 

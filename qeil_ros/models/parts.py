@@ -28,7 +28,7 @@ class AgentPart:
         self.device = self._runtime.device
         self._input = self._runtime.input(split.agent.input)
         self._output = self._runtime.output(split.agent.output)
-        self.input_shape = _image_shape(folder)
+        self.input_shape = folder.input.shape
         _check(self._runtime, self._input, self.input_shape, folder.input.dtype, "the model's input")
         _check(self._runtime, self._output, (1, *split.shape), split.dtype, f"split {split.name!r}")
         self.warm_up(folder.input.dtype)
@@ -133,14 +133,6 @@ def read_words(folder: ModelFolder, file: str, sha256: str = "") -> list[str]:
     if lines and not lines[-1]:
         lines.pop()
     return [line.rstrip("\r") for line in lines]
-
-
-def _image_shape(folder: ModelFolder) -> tuple[int, ...]:
-    spec = folder.input
-    channels = 1 if spec.channels == "mono" else 3
-    if spec.layout == "NHWC":
-        return (1, spec.height, spec.width, channels)
-    return (1, channels, spec.height, spec.width)
 
 
 def _check(runtime: Runtime, info: TensorInfo, shape: tuple[int, ...], dtype: str, what: str) -> None:

@@ -169,13 +169,13 @@ class Classifier:
         self._task, self._labels = task, labels
 
     def answers(self, forward: Forward, features: NDArray) -> list[Answer]:
-        """Labels best first, equals in the list's order; confidence: the best score if 0 to 1."""
+        """Labels best first, equals in the list's order; confidence: the best score, if from 0 to 1."""
         task = self._task
         output = forward(features, {})
         output = output.reshape(len(features), -1)
         if output.shape[1] != len(self._labels):
             raise ModelError(
-                f"the classifying part gave {output.shape[1]} scores, {task.labels} has {len(self._labels)} lines"
+                f"the part gave {output.shape[1]} scores, {task.labels} has {len(self._labels)} lines"
             )
         scores = (output.astype(np.float32) - np.float32(task.zero_point)) * np.float32(task.scale)
         if task.activation == "softmax":

@@ -94,7 +94,9 @@ def test_a_robot_that_sends_too_fast_replaces_its_own_oldest_frame():
     assert sorted(items(batcher.take(50.0).run)) == [1, 2, 10]
 
 
-@pytest.mark.parametrize("wrong", [{"max_batch": 0}, {"max_queue": 0}, {"sources": 0}, {"max_wait_s": math.nan}])
+@pytest.mark.parametrize(
+    "wrong", [{"max_batch": 0}, {"max_queue": 0}, {"sources": 0}, {"max_wait_s": math.nan}]
+)
 def test_impossible_settings_are_refused(wrong):
     settings = {"max_batch": 1, "max_wait_s": 0.0, "max_queue": 1, "sources": 1, **wrong}
     with pytest.raises(ValueError, match="want max_batch"):
@@ -103,13 +105,14 @@ def test_impossible_settings_are_refused(wrong):
 
 @given(
     frames=st.lists(
-        st.tuples(st.sampled_from("abcd"), st.sampled_from("xy"), st.floats(0, 2), st.floats(0.0, 1.0)), max_size=40
+        st.tuples(st.sampled_from("abcd"), st.sampled_from("xy"), st.floats(0, 2), st.floats(0.0, 1.0)),
+        max_size=40,
     ),
     max_batch=st.integers(1, 5),
     service_s=st.floats(0, 0.2),
 )
 def test_every_frame_ends_exactly_once_and_none_runs_late(frames, max_batch, service_s):
-    """Follows `next_s` alone, as the dispatcher does: nothing may get stuck, be lost, or be run past its deadline."""
+    """Follows `next_s` alone, as the dispatcher does: nothing may get stuck, be lost, or be run too late."""
     batcher = DeadlineBatcher[int](max_batch, max_wait_s=0.05, max_queue=3, sources=4)
     arrivals = sorted((start, source, key, start + left) for source, key, start, left in frames)
     ended: list[int] = []
