@@ -1,0 +1,175 @@
+"""Reads all sensors in one go, and lives through a sensor whose driver blocks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .model import PowerModel
+from .readings import Reading, Sensor, unread
+
+__all__ = ["Sample", "Sampler"]
+
+_UNITS = {
+    "temperature": "C",
+    "power": "W",
+    "energy": "J",
+    "current": "A",
+    "clock": "Hz",
+    "cpu": "%",
+    "memory": "%",
+    "process": "%",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """All readings of one round, each sensor's always at the same place.
+
+    `took_s`: what the round took; `stuck`: the names of sensors that block at present.
+    """
+
+    time_s: float
+    readings: tuple[Reading, ...]
+    took_s: float
+    stuck: tuple[str, ...] = ()
+
+
+class Sampler:
+    """Samples sensors on demand; `sample` returns within `timeout_s`, whatever a driver does.
+
+    The reading is done by a helper thread. When a read does not come back in time, the thread is left to
+    it, the sensor reads as NaN, and the others go on with a new thread from the next round on; when the
+    read does come back, the sensor takes part again. So there is one idle thread, plus one per sensor that
+    blocks.
+
+    Args:
+        sensors: what to read, in this order.
+        power_model: gives the reading "power/model" from each round's processor use, where set.
+        timeout_s: how long a round may take [s].
+    """
+
+    def __init__(
+        self,
+        sensors: Sequence[Sensor],
+        *,
+        power_model: PowerModel | None = None,
+        timeout_s: float = 0.1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.sensors = list(sensors)
+        self.power_model = power_model
+        self.timeout_s = timeout_s
+        self._clock = clock
+        self._away: dict[int, _Reader] = {}  # sensors by index whose reader has not come back
+        self._reader: _Reader | None = None
+        self._closed = False
+
+    def sample(self) -> Sample:
+        """One round. Not for several threads at once.
+
+        Raises:
+            RuntimeError: the sampler is closed.
+        """
+        if self._closed:
+            raise RuntimeError("this sampler is closed")
+        started_s = self._clock()
+        self._away = {index: reader for index, reader in self._away.items() if reader.busy_with(index)}
+        due = [index for index in range(len(self.sensors)) if index not in self._away]
+        if self._reader is None:
+            self._reader = _Reader(self.sensors)
+        reader = self._reader
+        found, finished = reader.round(due, started_s, self.timeout_s)
+        if not finished:
+            stuck = reader.leave()
+            self._reader = None
+            if stuck is not None:
+                self._away[stuck] = reader
+        readings: list[Reading] = []
+        for index, sensor in enumerate(self.sensors):
+            if index in found:
+                readings += found[index]
+                continue
+            reason = "does not answer" if index in self._away else "not reached in time in this round"
+            readings += [unread(name, _unit(name), "", started_s, reason) for name in sensor.names]
+        if self.power_model is not None:
+            readings.append(self.power_model.read(readings, started_s))
+        names = tuple(name for index in self._away for name in self.sensors[index].names)
+        return Sample(started_s, tuple(readings), self._clock() - started_s, names)
+
+    def close(self) -> None:
+        """Ends the helper thread; one that is stuck in a driver ends when the driver lets go."""
+        self._closed = True
+        if self._reader is not None:
+            self._reader.leave()
+            self._reader = None
+
+
+class _Reader:
+    """A thread that reads sensors, round by round, until it is left."""
+
+    def __init__(self, sensors: list[Sensor]) -> None:
+        self._sensors = sensors
+        self._condition = threading.Condition()
+        self._due: list[int] | None = None
+        self._now_s = 0.0
+        self._found: dict[int, Sequence[Reading]] = {}
+        self._left = False
+        self._current: int | None = None
+        # A daemon: a driver that never lets go must not keep the process from ending.
+        threading.Thread(target=self._run, name="sensor-reader", daemon=True).start()
+
+    def round(
+        self, due: list[int], now_s: float, timeout_s: float
+    ) -> tuple[dict[int, Sequence[Reading]], bool]:
+        """What was read within the time, by sensor, and whether that is all."""
+        with self._condition:
+            self._due, self._now_s, self._found = due, now_s, {}
+            self._condition.notify_all()
+            finished = self._condition.wait_for(lambda: self._due is None, timeout_s)
+            found, self._found = self._found, {}  # nothing that comes later belongs to this round
+            return found, finished
+
+    def leave(self) -> int | None:
+        """Tells the thread to end; returns the sensor that it is busy with, if any."""
+        with self._condition:
+            self._left = True
+            self._condition.notify_all()
+            return self._current
+
+    def busy_with(self, index: int) -> bool:
+        with self._condition:
+            return self._current == index
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._due is not None or self._left)
+                if self._left:
+                    return
+                due, now_s = self._due or [], self._now_s
+            for index in due:
+                with self._condition:
+                    if self._left:
+                        return
+                    self._current = index
+                readings = self._read(index, now_s)
+                with self._condition:
+                    self._found[index] = readings
+                    self._current = None
+            with self._condition:
+                self._due = None
+                self._condition.notify_all()
+
+    def _read(self, index: int, now_s: float) -> Sequence[Reading]:
+        sensor = self._sensors[index]
+        try:
+            return sensor.read(now_s)
+        except Exception as error:  # a sensor with a bug is a sensor that cannot be read; the others go on
+            return [unread(name, _unit(name), "", now_s, f"failed: {error!r}") for name in sensor.names]
+
+
+def _unit(name: str) -> str:
+    return "" if name == "cpu/busy_cores" else _UNITS.get(name.partition("/")[0], "")
