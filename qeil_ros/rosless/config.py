@@ -1,13 +1,16 @@
 """Zenoh configurations of sessions and routers, from rmw_zenoh's environment variables.
 
-    ZENOH_SESSION_CONFIG_URI, ZENOH_ROUTER_CONFIG_URI   path of a JSON5 file that replaces the defaults
-    ZENOH_CONFIG_OVERRIDE                               sessions only: "key=value;key=value", values in JSON5
-    ZENOH_ROUTER_CHECK_ATTEMPTS                         0: wait for a router for ever; n > 0: n seconds, then fail;
-                                                        n < 0: do not wait; unset: one second, then go on without
-    ROS_DOMAIN_ID                                       0 where unset
+    ROS_DOMAIN_ID                  0 where unset
+    ZENOH_SESSION_CONFIG_URI,
+    ZENOH_ROUTER_CONFIG_URI        path of a JSON5 file that replaces the defaults
+    ZENOH_CONFIG_OVERRIDE          sessions only: "key=value;key=value", values in JSON5
+    ZENOH_ROUTER_CHECK_ATTEMPTS    0: wait for a router for ever; n > 0: n seconds, then fail;
+                                   n < 0: do not wait; unset: one second, then go on without
 
-The defaults are rmw_zenoh's with two differences: the lease is 2 s, so that a peer which vanished without closing its
-connection is noticed within 2.5 s rather than 75 s; and a router, too, listens on loopback unless told otherwise.
+The defaults are rmw_zenoh's with three differences. The lease is 2 s, so that a peer which vanished without
+closing its connection is noticed within 2.5 s rather than 75 s. A router, too, listens on loopback unless
+told otherwise. Shared memory is on, as is Zenoh's own default: messages of 3 KiB and more do not travel
+through sockets between processes of one machine.
 """
 
 from __future__ import annotations
@@ -98,11 +101,13 @@ def parse_override(text: str) -> list[tuple[str, str]]:
 
 def _base(environ: Mapping[str, str], variable: str, defaults: Mapping[str, str]) -> zenoh.Config:
     path = environ.get(variable, "").strip()
+    config: zenoh.Config
     if path:
         try:
-            return zenoh.Config.from_file(path)
+            config = zenoh.Config.from_file(path)
         except Exception as error:
             raise ConfigError(f"{variable}={path!r}: {error}") from error
+        return config
     config = zenoh.Config()
     for key, value in defaults.items():
         config.insert_json5(key, value)

@@ -41,7 +41,7 @@ class Handle:
         self.session = session
         self.token = token
         self.gid = gid_of(token)
-        self._liveliness: zenoh.LivelinessToken | None = None
+        self._liveliness: Any = None
         self._undeclared = False
 
     def _attach(self, liveliness: zenoh.LivelinessToken) -> None:
@@ -155,16 +155,16 @@ class Subscriber(_Endpoint):
         if self._undeclared or sample.kind != zenoh.SampleKind.PUT:
             return
         try:
-            self._on_sample(Sample(sample.payload.to_bytes(), *attachment_fields(attachment, received_ns)))
+            self._on_sample(Sample(sample.payload.to_bytes(), *_fields(attachment, received_ns)))
         except Exception:
             _log.exception("receiving a sample of %s failed", self.name)
 
 
 class Request:
-    """A service request. Answer it once with `reply`, or let it go with `drop`; both may be called in any state."""
+    """A service request. Answer it once with `reply`, or let it go with `drop`; neither ever fails."""
 
     def __init__(self, query: zenoh.Query, key: str, payload: bytes, attachment: Attachment) -> None:
-        self._query: zenoh.Query | None = query
+        self._query: Any = query
         self._key = key
         self._lock = threading.Lock()
         self.payload = payload
@@ -173,7 +173,7 @@ class Request:
         self.gid = attachment.gid
 
     def reply(self, payload: bytes) -> bool:
-        """Sends the answer. False where the request was answered or dropped before, or nobody is there any more."""
+        """Sends the answer. False where it was answered or dropped before, or nobody waits any more."""
         query = self._take()
         if query is None:
             return False
@@ -194,7 +194,7 @@ class Request:
         if query is not None:
             query.drop()
 
-    def _take(self) -> zenoh.Query | None:
+    def _take(self) -> Any:
         with self._lock:
             query, self._query = self._query, None
             return query
@@ -220,7 +220,7 @@ class Service(_Endpoint):
         handler = zenoh.handlers.Callback(self._receive, indirect=False)
         self._entity = session.declare_queryable(self.key, handler, complete=True)
 
-    def _receive(self, query: zenoh.Query) -> None:
+    def _receive(self, query: Any) -> None:
         try:
             attachment = _attachment_of(query.attachment)
             if query.payload is None:
@@ -320,5 +320,5 @@ def _attachment_of(attachment: zenoh.ZBytes | None) -> Attachment:
     return unpack_attachment(attachment.to_bytes())
 
 
-def attachment_fields(attachment: Attachment, received_ns: int) -> tuple[int, int, int, bytes]:
+def _fields(attachment: Attachment, received_ns: int) -> tuple[int, int, int, bytes]:
     return attachment.sequence, attachment.source_time_ns, received_ns, attachment.gid

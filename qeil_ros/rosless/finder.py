@@ -1,25 +1,37 @@
 """Imports of `rclpy` and of interface packages, where no ROS 2 is installed.
 
 `import rclpy` gives `qeil_ros.rosless.client`, and `rclpy.x` its module `x` (the same module objects);
-`from sensor_msgs.msg import Image` gives a class made from the message store. The finder stands behind Python's own
-ones, so whatever is really installed wins; where a real rclpy can be imported nothing is put in place at all.
+`from sensor_msgs.msg import Image` gives a class made from the message store. The finder stands behind
+Python's own ones, so whatever is really installed wins; where a real rclpy can be imported nothing is put
+in place at all.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from .types import default_store, get_message, get_service
+if TYPE_CHECKING:
+    from .types import TypeStore
 
 CLIENT = "qeil_ros.rosless.client"
 _OURS = "qeil_ros"
+# By convention interface packages are named so. Other names are looked up only once the store has been
+# loaded, which takes 0.3 s: programs probe for modules of all kinds.
+_INTERFACES = re.compile(r"[a-z0-9_]+_(msgs|srvs|interfaces)")
+
+
+def _store() -> TypeStore:
+    from .types import default_store  # late: importing this module must stay cheap
+
+    return default_store()
 
 
 class _AliasLoader(Loader):
@@ -42,36 +54,30 @@ class _InterfaceModule(ModuleType):
     """`<pkg>.msg` or `<pkg>.srv`: classes are made when they are asked for."""
 
     def __getattr__(self, name: str) -> type:
-        if not name.startswith("_"):
-            package, _, folder = self.__name__.rpartition(".")
-            full = f"{package}/{folder}/{name}"
-            try:
-                cls = get_service(full) if folder == "srv" else get_message(full)
-            except LookupError as error:
-                raise AttributeError(str(error)) from None
-            setattr(self, name, cls)
-            return cls
-        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        if name.startswith("_"):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        package, _, folder = self.__name__.rpartition(".")
+        full = f"{package}/{folder}/{name}"
+        try:
+            cls: type = _store().get_service(full) if folder == "srv" else _store().get_message(full)
+        except LookupError as error:
+            raise AttributeError(str(error)) from None
+        setattr(self, name, cls)
+        return cls
 
     def __dir__(self) -> list[str]:
-        package, _, folder = self.__name__.rpartition(".")
-        names = default_store().names(package, folder)
-        return sorted({*super().__dir__(), *(name for name in names if "_Event" not in name)})
+        return sorted({*super().__dir__(), *self.__dict__["__all__"]})
 
 
 class _InterfaceLoader(Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        if "." not in spec.name:
-            return ModuleType(spec.name, f"Interfaces of {spec.name}.")
-        module = _InterfaceModule(spec.name, f"Interfaces of {spec.name}.")
-        package, _, folder = spec.name.rpartition(".")
-        module.__dict__["__all__"] = default_store().names(package, folder)
-        return module
+        kind = _InterfaceModule if "." in spec.name else ModuleType
+        return kind(spec.name, f"Interfaces of {spec.name.partition('.')[0]}.")
 
     def exec_module(self, module: ModuleType) -> None:
-        if module.__name__ == f"{_OURS}.msg":
-            _register_ours()
-            module.__dict__["__all__"] = default_store().names(_OURS, "msg")
+        package, _, folder = module.__name__.rpartition(".")
+        if package:
+            module.__dict__["__all__"] = _store().names(package, folder)
 
 
 class _SubmoduleFinder(MetaPathFinder):
@@ -86,8 +92,9 @@ class _SubmoduleFinder(MetaPathFinder):
         found = importlib.util.find_spec(real)
         if found is None:
             return None
-        package = found.submodule_search_locations is not None
-        return ModuleSpec(fullname, _AliasLoader(real), is_package=package)
+        return ModuleSpec(
+            fullname, _AliasLoader(real), is_package=found.submodule_search_locations is not None
+        )
 
 
 class _Finder(MetaPathFinder):
@@ -101,20 +108,26 @@ class _Finder(MetaPathFinder):
                 sys.meta_path.insert(0, _SubmoduleFinder())
             return ModuleSpec(fullname, _AliasLoader(CLIENT), is_package=True)
         package, _, folder = fullname.partition(".")
-        if fullname == f"{_OURS}.msg":
-            return ModuleSpec(fullname, _InterfaceLoader())
-        if package == _OURS or package not in default_store().packages():
+        if folder not in ("", "msg", "srv") or not _may_hold_interfaces(package):
             return None
-        if not folder:
+        if folder:
+            return ModuleSpec(fullname, _InterfaceLoader()) if _store().names(package, folder) else None
+        if package in _store().packages():
             return ModuleSpec(fullname, _InterfaceLoader(), is_package=True)
-        if folder in ("msg", "srv") and default_store().names(package, folder):
-            return ModuleSpec(fullname, _InterfaceLoader())
         return None
+
+
+def _may_hold_interfaces(package: str) -> bool:
+    return (
+        package == _OURS
+        or _INTERFACES.fullmatch(package) is not None
+        or f"{_OURS}.rosless.types.store" in sys.modules
+    )
 
 
 def install() -> bool:
     """Puts the finder in place, once. Returns whether it serves: false where a real rclpy is installed."""
-    if any(isinstance(finder, _Finder) for finder in sys.meta_path):
+    if installed():
         return True
     if importlib.util.find_spec("rclpy") is not None:
         return False
@@ -125,17 +138,3 @@ def install() -> bool:
 def installed() -> bool:
     """Whether `rclpy` comes from here in this process."""
     return any(isinstance(finder, _Finder) for finder in sys.meta_path)
-
-
-#: Gives the folder that holds `msg/`; a variable so that a program with its own layout can replace it.
-share_dir: Callable[[], Path]
-
-
-def _register_ours() -> None:
-    default_store().register_folder(_OURS, share_dir() / "msg")
-
-
-def share_dir() -> Path:
-    from qeil_ros.resources import share_dir as find
-
-    return find()

@@ -24,6 +24,12 @@ class GraphListener:
     graph: Graph
     callback: Callable[[], None]
 
+    def notify(self) -> None:
+        try:
+            self.callback()
+        except Exception:
+            _log.exception("a callback on graph changes failed")
+
     def undeclare(self) -> None:
         self.graph._remove_listener(self)
 
@@ -69,13 +75,10 @@ class Graph:
             self._changed.notify_all()
             listeners = self._listeners
         for listener in listeners:
-            try:
-                listener.callback()
-            except Exception:
-                _log.exception("a callback on graph changes failed")
+            listener.notify()
 
     def on_change(self, callback: Callable[[], None]) -> GraphListener:
-        """Calls back after every change, on a network thread: the callback may only set a flag and wake somebody."""
+        """Calls back after every change, on a network thread: the callback may only wake somebody."""
         listener = GraphListener(self, callback)
         with self._changed:
             self._listeners = (*self._listeners, listener)

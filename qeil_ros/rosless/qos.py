@@ -1,7 +1,7 @@
 """Quality of service, named and valued as in `rclpy.qos` (enumeration values are those of rmw/types.h).
 
-Durations are kept in nanoseconds and given out as `rclpy.duration.Duration`; 0 means unspecified, which Zenoh treats
-as infinite.
+Durations are kept in nanoseconds and given out as `rclpy.duration.Duration`; 0 means unspecified, which
+rmw_zenoh treats as infinite.
 """
 
 from __future__ import annotations
@@ -347,7 +347,7 @@ def qos_check_compatible(
             errors.append(
                 f"ERROR: {weak.short_key} publisher and {strong.short_key} subscription ({policy});"
             )
-        elif wanted == strong and offered not in (strong, weak) or offered == weak and wanted not in (strong, weak):
+        elif (wanted == strong or offered == weak) and not {offered, wanted} <= {strong, weak}:
             unknown.append(
                 f"WARNING: {policy} is {offered.short_key} and {wanted.short_key}; it may not match;"
             )

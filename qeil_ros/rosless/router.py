@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from types import FrameType
+from typing import Any
 
 import zenoh
 
@@ -39,7 +40,7 @@ def run_router(
     settings = router_config(listen, config, environ)
     zenoh.init_log_from_env_or("error")
     try:
-        session = zenoh.open(settings)
+        session: Any = zenoh.open(settings)
     except zenoh.ZError as error:
         raise ConfigError(f"the router cannot listen on {listen or DEFAULT_ROUTER}: {error}") from error
     try:

@@ -1,8 +1,8 @@
-"""A connection to the ROS graph over Zenoh, speaking rmw_zenoh's protocol. Bytes in, bytes out: types are elsewhere.
+"""A connection to the ROS graph over Zenoh, speaking rmw_zenoh's protocol. Bytes in, bytes out.
 
-Whatever is called back runs on one of Zenoh's network threads: it may append to a queue and wake somebody, no more.
-A session is closed by `close()`, and at the latest when the interpreter shuts down, before it waits for threads, so
-that no process hangs at exit.
+Whatever is called back runs on one of Zenoh's network threads: it may append to a queue and wake somebody, no
+more. A session is closed by `close()`, and at the latest when the interpreter shuts down, before it waits for
+threads, so that no process hangs at exit.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import zenoh
 
@@ -41,6 +41,7 @@ _log = logging.getLogger(__name__)
 _ROUTER_POLL_S = 0.02
 _ROUTER_GRACE_S = 1.0
 _GRAPH_QUERY_TIMEOUT_S = 5.0
+_E = TypeVar("_E", Publisher, Subscriber, Service, Client)
 
 
 class SessionError(RuntimeError):
@@ -67,7 +68,7 @@ class Session:
     """One Zenoh session; a process usually has one for all of its nodes. Open with `Session.open`."""
 
     def __init__(self, zenoh_session: zenoh.Session, domain_id: int) -> None:
-        self._zenoh = zenoh_session
+        self._zenoh: Any = zenoh_session
         self.domain_id = domain_id
         self.zid = str(zenoh_session.zid())
         self.graph = Graph()
@@ -91,7 +92,7 @@ class Session:
         settings = config.session_config(environ)
         zenoh.init_log_from_env_or("error")
         try:
-            opened = zenoh.open(settings)
+            opened: Any = zenoh.open(settings)
         except zenoh.ZError as error:
             raise SessionError(f"cannot open a Zenoh session: {error}") from error
         try:
@@ -151,7 +152,7 @@ class Session:
         qos: QoSProfile,
         on_request: Callable[[Request], None],
     ) -> Service:
-        """Offers the service of the fully qualified `name`. Whoever takes a request replies to it or drops it."""
+        """Offers the service of the fully qualified `name`. A request has to be replied to or dropped."""
         token = self._token(node, EntityKind.SERVICE, name, info, qos)
         return self._declare(node, Service(self, node, token, name, info, qos, on_request))
 
@@ -165,18 +166,16 @@ class Session:
     ) -> Client:
         """Declares a client of the service of the fully qualified `name`.
 
-        `on_reply(sequence, payload, error)` is called exactly once for every call: with the first answer's payload,
-        or with None and the reason why there is none.
+        `on_reply(sequence, payload, error)` is called exactly once for every call: with the first answer's
+        payload, or with None and the reason why there is none.
         """
         token = self._token(node, EntityKind.CLIENT, name, info, qos)
         return self._declare(node, Client(self, node, token, name, info, qos, on_reply))
 
-    def _token(
-        self, node: NodeHandle, kind: EntityKind, name: str, info: TypeInfo, qos: QoSProfile
-    ) -> str:
+    def _token(self, node: NodeHandle, kind: EntityKind, name: str, info: TypeInfo, qos: QoSProfile) -> str:
         return endpoint_token(self.domain_id, node.entity, next(self._ids), kind, name, info, qos)
 
-    def _declare(self, node: NodeHandle, endpoint: Any) -> Any:
+    def _declare(self, node: NodeHandle, endpoint: _E) -> _E:
         endpoint._open(self._open_zenoh())
         # The token comes last: whoever sees it may count on the endpoint.
         endpoint._attach(self._zenoh.liveliness().declare_token(endpoint.token))
@@ -184,7 +183,7 @@ class Session:
         node._endpoints.add(endpoint)
         return endpoint
 
-    def _open_zenoh(self) -> zenoh.Session:
+    def _open_zenoh(self) -> Any:
         if self._closed:
             raise SessionError("the session is closed")
         return self._zenoh
@@ -209,7 +208,7 @@ class Session:
         liveliness = self._zenoh.liveliness()
         handler = zenoh.handlers.Callback(on_token, indirect=False)
         self._graph_subscriber = liveliness.declare_subscriber(key, handler, history=True)
-        # The answer to this query is complete when it ends, so that the first questions see what is there already.
+        # This query ends when its answer is complete: the first questions see what is there already.
         for reply in liveliness.get(key, timeout=_GRAPH_QUERY_TIMEOUT_S):
             if reply.ok is not None:
                 graph.add(str(reply.ok.key_expr))
@@ -241,10 +240,14 @@ _live: weakref.WeakSet[Session] = weakref.WeakSet()
 
 def _close_all() -> None:
     for session in list(_live):
-        try:
-            session.close()
-        except Exception:
-            _log.exception("closing a session failed")
+        _close_quietly(session)
+
+
+def _close_quietly(session: Session) -> None:
+    try:
+        session.close()
+    except Exception:
+        _log.exception("closing a session failed")
 
 
 # Zenoh's threads are no daemons: the interpreter waits for them before it runs atexit functions.

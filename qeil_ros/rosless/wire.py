@@ -1,7 +1,7 @@
 """The byte and key formats of rmw_zenoh: keys, liveliness tokens, attachments, gids. Pure functions.
 
-Follows rmw_zenoh's design document (https://github.com/ros2/rmw_zenoh/blob/rolling/docs/design.md) and its sources
-`liveliness_utils.cpp`, `attachment_helpers.cpp` and `qos.cpp`.
+Follows rmw_zenoh's design document (https://github.com/ros2/rmw_zenoh/blob/rolling/docs/design.md) and its
+sources `liveliness_utils.cpp`, `attachment_helpers.cpp` and `qos.cpp`.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Endpoint:
     topic: str
     """Fully qualified name of the topic or service."""
     type_name: str
-    """"pkg/msg/Name" or "pkg/srv/Name"."""
+    """As "pkg/msg/Name" or "pkg/srv/Name"."""
     type_hash: str
     qos: QoSProfile
     gid: bytes
@@ -187,7 +187,7 @@ def _demangle(chunk: str) -> str:
 
 
 def _ros_type(dds_name: str) -> str:
-    """"sensor_msgs::msg::dds_::Image_" -> "sensor_msgs/msg/Image"."""
+    """From "sensor_msgs::msg::dds_::Image_" to "sensor_msgs/msg/Image"."""
     parts = dds_name.split("::")
     if len(parts) != 4 or parts[2] != "dds_" or not parts[3].endswith("_"):
         raise ValueError(f"{dds_name!r} is no type name")
@@ -198,7 +198,7 @@ def _ros_type(dds_name: str) -> str:
 
 
 def encode_qos(qos: QoSProfile) -> str:
-    """The chunk of a token: "reliability:durability:history,depth:deadline:lifespan:liveliness"; defaults are empty."""
+    """The chunk "reliability:durability:history,depth:deadline:lifespan:liveliness"; defaults are empty."""
     qos = resolved(qos)
     return ":".join(
         [

@@ -1,73 +1,22 @@
-"""CDR (XCDR1) as Fast-CDR writes it: one pair of functions generated for every message class.
-
-Runs of fixed-size values become one `struct` call, whatever the nesting; alignment is worked out when the code is
-generated where that is possible. Big arrays are copied once in each direction.
+"""CDR (XCDR1) as Fast-CDR writes it: bytes from messages, messages from bytes.
 
 Payloads come from the network: every length is checked against the bytes that are there before anything is
-allocated, and whatever is wrong raises `DeserializationError`. Strings that are no UTF-8 decode with U+FFFD in the
-place of each bad byte, as rclpy does; a string of length 0 (some writers omit the terminator) is empty.
+allocated, and whatever is wrong raises `DeserializationError`. Strings that are no UTF-8 decode with U+FFFD
+in the place of each bad byte, as rclpy does; a string of length 0 (some writers omit the terminator) is empty.
 """
 
 from __future__ import annotations
 
-import array
 import struct
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
-import numpy as np
+from .codegen import codec_of, codecs, name_of
+from .primitives import DeserializationError, SerializationError
 
-from .definition import Definition, FieldType
-from .hashes import PLACEHOLDER
-
-if sys.byteorder != "little":
-    raise ImportError("qeil_ros.rosless runs on little-endian machines only")
-
-#: struct code and size of each primitive of fixed size. "c" gives bytes of length 1, which is rclpy's `byte`.
-SCALARS = {
-    "bool": ("?", 1),
-    "byte": ("c", 1),
-    "char": ("B", 1),
-    "int8": ("b", 1),
-    "uint8": ("B", 1),
-    "int16": ("h", 2),
-    "uint16": ("H", 2),
-    "int32": ("i", 4),
-    "uint32": ("I", 4),
-    "int64": ("q", 8),
-    "uint64": ("Q", 8),
-    "float32": ("f", 4),
-    "float64": ("d", 8),
-}
 #: Encapsulation header of what we write: plain CDR, little-endian.
 ENCAPSULATION = b"\x00\x01\x00\x00"
 #: Bytes that may follow a message: writers round up to four.
 MAX_PADDING_BYTES = 3
-
-_PADS = [bytes(count) for count in range(8)]
-_Encode = Callable[[Any, Callable[[Any], None], int], int]
-_Decode = Callable[[memoryview, int], "tuple[Any, int]"]
-
-
-class SerializationError(ValueError):
-    """A message holds something that its type cannot: a list was changed behind the field's back."""
-
-
-class DeserializationError(ValueError):
-    """Bytes that are no message of the type asked for."""
-
-
-@dataclass(frozen=True)
-class Codec:
-    encode: _Encode
-    decode_little: _Decode
-    decode_big: _Decode
-    smallest_bytes: int
-
-
-_codecs: dict[type, Codec] = {}
 
 
 def serialize(message: Any) -> bytes:
@@ -77,419 +26,42 @@ def serialize(message: Any) -> bytes:
         SerializationError: a list in the message holds values of another type.
     """
     cls = message.__class__
-    codec = _codecs.get(cls) or codec_of(cls)
+    codec = codecs.get(cls) or codec_of(cls)
     parts: list[Any] = [ENCAPSULATION]
     try:
         codec.encode(message, parts.append, 0)
         return b"".join(parts)
     except (struct.error, AttributeError, TypeError, OverflowError, UnicodeEncodeError) as error:
-        raise SerializationError(f"cannot serialize {cls.__definition__.name}: {error}") from error
+        raise SerializationError(f"cannot serialize {name_of(cls)}: {error}") from error
 
 
 def deserialize(buffer: Any, cls: type, *, allow_trailing: bool = False) -> Any:
     """The message in `buffer`, any bytes-like object. The message keeps no reference to it.
 
     Args:
-        allow_trailing: accept more than `MAX_PADDING_BYTES` after the message. Recordings contain such messages
-            (written by a newer version of the type); on the wire they mean that the types differ.
+        allow_trailing: accept more than `MAX_PADDING_BYTES` after the message. Recordings contain such
+            messages, written with a newer version of the type; on the wire it means that the types differ.
 
     Raises:
         DeserializationError: truncated, an impossible length, an unknown encapsulation, or trailing bytes.
     """
-    codec = _codecs.get(cls) or codec_of(cls)
+    codec = codecs.get(cls) or codec_of(cls)
     view = memoryview(buffer).cast("B") if not isinstance(buffer, bytes) else memoryview(buffer)
     if len(view) < 4 or view[0] != 0 or view[1] > 1:
         raise DeserializationError(
-            f"cannot deserialize {_name(cls)}: encapsulation {bytes(view[:4]).hex(' ') or 'missing'};"
+            f"cannot deserialize {name_of(cls)}: encapsulation {bytes(view[:4]).hex(' ') or 'missing'};"
             " expected 00 01 (CDR, little-endian) or 00 00 (big-endian)"
         )
     body = view[4:]
     try:
         message, end = (codec.decode_little if view[1] else codec.decode_big)(body, 0)
     except (struct.error, ValueError, OverflowError) as error:
-        raise DeserializationError(f"cannot deserialize {_name(cls)} from {len(view)} bytes: {error}") from None
+        raise DeserializationError(
+            f"cannot deserialize {name_of(cls)} from {len(view)} bytes: {error}"
+        ) from None
     if len(body) - end > MAX_PADDING_BYTES and not allow_trailing:
         raise DeserializationError(
-            f"cannot deserialize {_name(cls)}: {len(body) - end} bytes after the message; is it of another type?"
+            f"cannot deserialize {name_of(cls)}: {len(body) - end} bytes after the message;"
+            " is it of another type?"
         )
     return message
-
-
-def codec_of(cls: type) -> Codec:
-    """The generated functions of a message class; made on first use."""
-    codec = _codecs.get(cls)
-    if codec is None:
-        definition = _definition(cls)
-        codec = _codecs[cls] = Codec(
-            _Encoder(cls).compile(definition),
-            _Decoder(cls, "<").compile(definition),
-            _Decoder(cls, ">").compile(definition),
-            _smallest(cls, definition),
-        )
-    return codec
-
-
-def _definition(cls: type) -> Definition:
-    definition: Definition | None = getattr(cls, "__definition__", None)
-    if definition is None:
-        raise TypeError(f"{cls!r} is no message class")
-    return definition
-
-
-def _name(cls: type) -> str:
-    return _definition(cls).name
-
-
-def _smallest(cls: type, definition: Definition) -> int:
-    """Bytes that a message of this type takes at least, alignment aside; bounds what a length can allocate."""
-    total = 0
-    for field in definition.fields or (PLACEHOLDER,):
-        kind = field.type
-        if kind.kind == "sequence":
-            total += 4
-            continue
-        if kind.is_nested:
-            nested: type = cls.__nested__[kind.base]  # type: ignore[attr-defined]
-            size = codec_of(nested).smallest_bytes
-        else:
-            size = SCALARS[kind.base][1] if kind.base in SCALARS else 4
-        total += size * (kind.size if kind.kind == "array" else 1)
-    return total
-
-
-class _Generator:
-    """What both directions share: the lines, the names they use, and what is known of the position's alignment."""
-
-    order = "<"
-
-    def __init__(self, cls: type) -> None:
-        self.cls = cls
-        self.lines: list[str] = []
-        self.names: dict[str, Any] = {"PADS": _PADS}
-        self.run: list[tuple[str, int, str]] = []  # struct code, size and expression of each value
-        self.modulus, self.residue = 1, 0  # position = residue (mod modulus)
-        self.counter = 0
-
-    def fresh(self, prefix: str) -> str:
-        self.counter += 1
-        return f"{prefix}{self.counter}"
-
-    def constant(self, prefix: str, value: Any) -> str:
-        name = self.fresh(prefix)
-        self.names[name] = value
-        return name
-
-    def line(self, text: str, indent: int = 1) -> None:
-        self.lines.append("    " * indent + text)
-
-    def know(self, modulus: int, residue: int = 0) -> None:
-        self.modulus, self.residue = modulus, residue
-
-    def flush(self) -> None:
-        """Turns the collected values into `struct` calls, as few as the alignment allows."""
-        code, values, length = self.order, [], 0
-        for letter, size, expression in self.run:
-            if size > self.modulus:
-                self.emit_struct(code, values, length)
-                code, values, length = self.order, [], 0
-                self.emit_align(size)
-                self.know(size)
-            pad = -self.residue % size
-            code += "x" * pad + letter
-            values.append(expression)
-            length += pad + size
-            self.residue = (self.residue + pad + size) % self.modulus
-        self.emit_struct(code, values, length)
-        self.run.clear()
-
-    def align(self, size: int) -> None:
-        """Brings the position to a multiple of `size`. Only to be called with nothing left to flush."""
-        if size > self.modulus or self.residue % size:
-            self.emit_align(size)
-            self.know(size)
-
-    def emit_struct(self, code: str, values: list[str], length: int) -> None:
-        raise NotImplementedError
-
-    def emit_align(self, size: int) -> None:
-        raise NotImplementedError
-
-    def emit_field(self, cls: type, kind: FieldType, place: str) -> None:
-        raise NotImplementedError
-
-    def build(self, signature: str, result: str) -> Any:
-        source = "\n".join([f"def generated({signature}):", *self.lines, f"    return {result}"])
-        exec(compile(source, f"<CDR of {_name(self.cls)}>", "exec"), self.names)
-        return self.names["generated"]
-
-    def fields(self, cls: type, place: str) -> None:
-        for field in _definition(cls).fields:
-            self.emit_field(cls, field.type, f"{place}._{field.name}")
-
-
-class _Encoder(_Generator):
-    """Generates `encode(message, emit, pos) -> pos`, which hands the pieces of the message to `emit`."""
-
-    def compile(self, definition: Definition) -> _Encode:
-        self.struct(self.cls, "message")
-        self.flush()
-        encode: _Encode = self.build("message, emit, pos", "pos")
-        return encode
-
-    def struct(self, cls: type, place: str) -> None:
-        if not _definition(cls).fields:
-            self.run.append(("B", 1, "0"))
-        self.fields(cls, place)
-
-    def emit_struct(self, code: str, values: list[str], length: int) -> None:
-        if values:
-            pack = self.constant("pack", struct.Struct(code).pack)
-            self.line(f"emit({pack}({', '.join(values)}))")
-            self.line(f"pos += {length}")
-
-    def emit_align(self, size: int, indent: int = 1) -> None:
-        self.line(f"if pos & {size - 1}:", indent)
-        self.line(f"emit(PADS[-pos & {size - 1}])", indent + 1)
-        self.line(f"pos = (pos + {size - 1}) & -{size}", indent + 1)
-
-    def emit_field(self, cls: type, kind: FieldType, place: str) -> None:
-        value = place
-        if kind.kind == "sequence":
-            value = self.fresh("v")
-            self.line(f"{value} = {place}")
-            self.run.append(("I", 4, f"len({value})"))
-        if kind.is_nested:
-            self.nested(cls.__nested__[kind.base], kind, value)  # type: ignore[attr-defined]
-        elif kind.base in SCALARS:
-            self.numbers(kind, value)
-        else:
-            self.text(kind, value)
-
-    def nested(self, cls: type, kind: FieldType, value: str) -> None:
-        if kind.kind == "scalar":
-            name = self.fresh("m")
-            self.line(f"{name} = {value}")
-            self.struct(cls, name)
-            return
-        self.flush()
-        encode = self.constant("encode", codec_of(cls).encode)
-        wanted, refuse = self.constant("C", cls), self.constant("refuse", _refuse)
-        if kind.kind == "array":
-            self.length_check(value, kind.size)
-        self.line(f"for item in {value}:")
-        self.line(f"if item.__class__ is not {wanted}: {refuse}(item, {wanted})", 2)
-        self.line(f"pos = {encode}(item, emit, pos)", 2)
-        self.know(1)
-
-    def numbers(self, kind: FieldType, value: str) -> None:
-        code, size = SCALARS[kind.base]
-        if kind.kind == "scalar":
-            self.run.append((code, size, value))
-            return
-        self.flush()
-        if kind.kind == "sequence" and size == 8:
-            self.line(f"if len({value}) and pos & 7:")
-            self.line("emit(PADS[4])", 2)
-            self.line("pos += 4", 2)
-        else:
-            self.align(size)
-        if kind.kind == "array":
-            self.length_check(value, kind.size)
-        piece = {"bool": f"bytes(map(bool, {value}))", "byte": f"b''.join({value})"}.get(kind.base, value)
-        self.line(f"emit({piece})")
-        self.line(f"pos += len({value}) * {size}")
-        self.know(min(4, size) if kind.kind == "sequence" else size)
-
-    def text(self, kind: FieldType, value: str) -> None:
-        if kind.kind == "scalar":
-            data = self.fresh("b")
-            self.line(f"{data} = {value}.encode() + b'\\0'")
-            self.run.append(("I", 4, f"len({data})"))
-            self.flush()
-            self.line(f"emit({data})")
-            self.line(f"pos += len({data})")
-        else:
-            self.flush()
-            if kind.kind == "array":
-                self.length_check(value, kind.size)
-            pack = self.constant("pack", struct.Struct("<I").pack)
-            self.line(f"for item in {value}:")
-            self.line("data = item.encode() + b'\\0'", 2)
-            self.emit_align(4, 2)
-            self.line(f"emit({pack}(len(data)))", 2)
-            self.line("emit(data)", 2)
-            self.line("pos += 4 + len(data)", 2)
-        self.know(1)
-
-    def length_check(self, value: str, size: int) -> None:
-        refuse = self.constant("refuse", _refuse_length)
-        self.line(f"if len({value}) != {size}: {refuse}({value}, {size})")
-
-
-class _Decoder(_Generator):
-    """Generates `decode(view, pos) -> (message, pos)`, which fills the message's slots directly."""
-
-    def __init__(self, cls: type, order: str) -> None:
-        super().__init__(cls)
-        self.order = order
-        self.names |= {"text": _text, "new": object.__new__}
-
-    def compile(self, definition: Definition) -> _Decode:
-        self.struct(self.cls, "message")
-        self.flush()
-        decode: _Decode = self.build("view, pos", "message, pos")
-        return decode
-
-    def struct(self, cls: type, place: str) -> None:
-        self.line(f"{place} = new({self.constant('C', cls)})")
-        if not _definition(cls).fields:
-            self.run.append(("B", 1, "_"))
-        self.fields(cls, place)
-
-    def emit_struct(self, code: str, values: list[str], length: int) -> None:
-        if values:
-            unpack = self.constant("unpack", struct.Struct(code).unpack_from)
-            self.line(f"{', '.join(values)}, = {unpack}(view, pos)")
-            self.line(f"pos += {length}")
-
-    def emit_align(self, size: int, indent: int = 1) -> None:
-        self.line(f"pos = (pos + {size - 1}) & -{size}", indent)
-
-    def emit_field(self, cls: type, kind: FieldType, place: str) -> None:
-        count = str(kind.size)
-        if kind.kind == "scalar":
-            self.scalar(cls, kind, place)
-            return
-        if kind.kind == "sequence":
-            count = self.fresh("n")
-            self.run.append(("I", 4, count))
-        self.flush()
-        if kind.kind == "sequence":
-            bound = self.constant("check", _check_bound)
-            if kind.size:
-                self.line(f"{bound}({count}, {kind.size})")
-        if kind.is_nested:
-            self.nested(cls.__nested__[kind.base], count, place)  # type: ignore[attr-defined]
-        elif kind.base in SCALARS:
-            self.numbers(kind, count, place)
-        else:
-            self.texts(count, place)
-
-    def scalar(self, cls: type, kind: FieldType, place: str) -> None:
-        if kind.is_nested:
-            name = self.fresh("m")
-            self.struct(cls.__nested__[kind.base], name)  # type: ignore[attr-defined]
-            self.line(f"{place} = {name}")
-        elif kind.base in SCALARS:
-            self.run.append((*SCALARS[kind.base], place))
-        else:
-            count = self.fresh("n")
-            self.run.append(("I", 4, count))
-            self.flush()
-            self.line(f"{place}, pos = text(view, pos, {count})")
-            self.know(1)
-
-    def nested(self, cls: type, count: str, place: str) -> None:
-        codec = codec_of(cls)
-        decode = self.constant("decode", codec.decode_little if self.order == "<" else codec.decode_big)
-        check = self.constant("check", _check_count)
-        self.line(f"{check}(view, pos, {count}, {codec.smallest_bytes})")
-        self.line("items = []")
-        self.line(f"for _ in range({count}):")
-        self.line(f"item, pos = {decode}(view, pos)", 2)
-        self.line("items.append(item)", 2)
-        self.line(f"{place} = items")
-        self.know(1)
-
-    def texts(self, count: str, place: str) -> None:
-        check = self.constant("check", _check_count)
-        unpack = self.constant("unpack", struct.Struct(self.order + "I").unpack_from)
-        self.line(f"{check}(view, pos, {count}, 4)")
-        self.line("items = []")
-        self.line(f"for _ in range({count}):")
-        self.emit_align(4, 2)
-        self.line(f"item, pos = text(view, pos + 4, {unpack}(view, pos)[0])", 2)
-        self.line("items.append(item)", 2)
-        self.line(f"{place} = items")
-        self.know(1)
-
-    def numbers(self, kind: FieldType, count: str, place: str) -> None:
-        code, size = SCALARS[kind.base]
-        if kind.kind == "sequence" and size == 8:
-            self.line(f"if {count}:")
-            self.emit_align(8, 2)
-        else:
-            self.align(size)
-        if kind.base in ("bool", "byte"):
-            read = self.constant("read", _bools if kind.base == "bool" else _octets)
-            self.line(f"{place}, pos = {read}(view, pos, {count})")
-        elif kind.kind == "array":
-            read, dtype = self.constant("read", _fixed), self.constant("D", np.dtype(self.order + code))
-            self.line(f"{place}, pos = {read}(view, pos, {count}, {dtype})")
-        else:
-            read = self.constant("read", _numbers)
-            self.line(f"{place}, pos = {read}(view, pos, {count}, {code!r}, {self.order == '>'})")
-        self.know(min(4, size) if kind.kind == "sequence" else size)
-
-
-# What the generated code calls.
-
-
-def _truncated(view: memoryview, end: int) -> NoReturn:
-    raise DeserializationError(f"truncated: {end + 4} bytes needed")
-
-
-def _check_count(view: memoryview, pos: int, count: int, smallest_bytes: int) -> None:
-    if pos + count * smallest_bytes > len(view):
-        _truncated(view, pos + count * smallest_bytes)
-
-
-def _check_bound(count: int, bound: int) -> None:
-    if count > bound:
-        raise DeserializationError(f"a sequence of {count} where at most {bound} are allowed")
-
-
-def _text(view: memoryview, pos: int, count: int) -> tuple[str, int]:
-    end = pos + count
-    if end > len(view):
-        _truncated(view, end)
-    stop = end - 1 if count and not view[end - 1] else end
-    return str(view[pos:stop], "utf-8", "replace"), end
-
-
-def _numbers(view: memoryview, pos: int, count: int, code: str, swap: bool) -> tuple[array.array[Any], int]:
-    values: array.array[Any] = array.array(code)
-    end = pos + count * values.itemsize
-    if end > len(view):
-        _truncated(view, end)
-    values.frombytes(view[pos:end])
-    if swap:
-        values.byteswap()
-    return values, end
-
-
-def _fixed(view: memoryview, pos: int, count: int, dtype: np.dtype[Any]) -> tuple[np.ndarray[Any, Any], int]:
-    end = pos + count * dtype.itemsize
-    if end > len(view):
-        _truncated(view, end)
-    return np.frombuffer(view, dtype, count, pos).astype(dtype.newbyteorder("=")), end
-
-
-def _bools(view: memoryview, pos: int, count: int) -> tuple[list[bool], int]:
-    if pos + count > len(view):
-        _truncated(view, pos + count)
-    return [byte != 0 for byte in view[pos : pos + count]], pos + count
-
-
-def _octets(view: memoryview, pos: int, count: int) -> tuple[list[bytes], int]:
-    if pos + count > len(view):
-        _truncated(view, pos + count)
-    return [bytes((byte,)) for byte in view[pos : pos + count]], pos + count
-
-
-def _refuse(item: object, wanted: type) -> NoReturn:
-    raise SerializationError(f"a list of {_name(wanted)} holds {item!r}")
-
-
-def _refuse_length(value: Any, size: int) -> NoReturn:
-    raise SerializationError(f"an array of {size} holds {len(value)} values")

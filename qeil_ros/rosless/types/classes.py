@@ -39,7 +39,7 @@ class Message:
 
     @classmethod
     def get_fields_and_field_types(cls) -> dict[str, str]:
-        """Field names and their types as rclpy spells them: IDL names, "std_msgs/Header", "sequence<uint8>"."""
+        """Field names and their types as rclpy spells them: "double", "std_msgs/Header", "sequence<int8>"."""
         return {field.name: idl_name(field.type) for field in cls.__definition__.fields}
 
     def __eq__(self, other: object) -> bool:
@@ -79,7 +79,9 @@ def make_class(definition: Definition, resolve: Callable[[str], type]) -> type[M
         check = check_for(f"{definition.name}.{field.name}", field.type, inner)
         initial[field.name] = default_of(field, inner, check)
         slot = cls.__dict__["_" + field.name]
-        setattr(cls, field.name, property(slot.__get__, _setter(slot.__set__, check), doc=idl_name(field.type)))
+        setattr(
+            cls, field.name, property(slot.__get__, _setter(slot.__set__, check), doc=idl_name(field.type))
+        )
     cls._initial = initial  # type: ignore[attr-defined]
     return cls
 

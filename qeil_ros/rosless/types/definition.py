@@ -1,7 +1,7 @@
 """Interface definitions as data, and the reader of `.msg` and `.srv` text.
 
-The grammar is the one of rosidl (https://docs.ros.org/en/jazzy/Concepts/Basic/About-Interfaces.html), with the
-defaults that most readers throw away.
+The grammar is the one of rosidl (https://docs.ros.org/en/jazzy/Concepts/Basic/About-Interfaces.html), with
+the defaults that most readers throw away.
 """
 
 from __future__ import annotations
@@ -12,15 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 # Every primitive of the .msg language; `char` is an old name of uint8 (rosidl hashes and stores it as such).
-PRIMITIVES = frozenset(
-    "bool byte char int8 uint8 int16 uint16 int32 uint32 int64 uint64 float32 float64 string wstring".split()
-)
-_INTEGER_BITS = {"byte": 8, "char": 8, "uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64} | {
-    "int8": -8,
-    "int16": -16,
-    "int32": -32,
-    "int64": -64,
-}
+_UNSIGNED_BITS = {"byte": 8, "char": 8, "uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64}
+_SIGNED_BITS = {"int8": 8, "int16": 16, "int32": 32, "int64": 64}
+PRIMITIVES = frozenset({*_UNSIGNED_BITS, *_SIGNED_BITS, "bool", "float32", "float64", "string", "wstring"})
 
 
 class DefinitionError(ValueError):
@@ -31,7 +25,8 @@ class DefinitionError(ValueError):
 class FieldType:
     """What a field holds: `base` is a primitive or "pkg/msg/Name".
 
-    `size` is the length of an array, or the bound of a sequence (0: unbounded); `string_bound` likewise in characters.
+    `size` is the length of an array, or the bound of a sequence (0: unbounded); `string_bound` likewise, in
+    characters.
     """
 
     base: str
@@ -70,12 +65,14 @@ class Definition:
 
 def integer_range(base: str) -> tuple[int, int]:
     """Smallest and largest value of an integer primitive."""
-    bits = _INTEGER_BITS[base]
-    return (0, 2**bits - 1) if bits > 0 else (-(2 ** (-bits - 1)), 2 ** (-bits - 1) - 1)
+    if base in _UNSIGNED_BITS:
+        return 0, 2 ** _UNSIGNED_BITS[base] - 1
+    half = 2 ** (_SIGNED_BITS[base] - 1)
+    return -half, half - 1
 
 
 def is_integer(base: str) -> bool:
-    return base in _INTEGER_BITS
+    return base in _UNSIGNED_BITS or base in _SIGNED_BITS
 
 
 _NAME = r"[A-Za-z][A-Za-z0-9_]*"
@@ -99,29 +96,17 @@ def parse_message(text: str, name: str) -> Definition:
     Raises:
         DefinitionError: a line that is neither a field, a constant nor a comment.
     """
-    fields: list[Field] = []
-    constants: list[Constant] = []
-    for number, line in _lines(text):
-        try:
-            if (match := _CONSTANT.fullmatch(line)) and match["base"] in PRIMITIVES:
-                value = _parse_value(match["value"], FieldType(match["base"]))
-                constants.append(Constant(match["name"], match["base"], value))
-            elif match := _FIELD.fullmatch(line):
-                kind = _parse_type(match["type"], name.split("/")[0])
-                default = None if match["value"] is None else _parse_value(match["value"], kind)
-                fields.append(Field(match["name"], kind, default))
-            else:
-                raise ValueError("neither a field, a constant nor a comment")
-        except ValueError as error:
-            raise DefinitionError(f"{name}, line {number}: {line!r}: {error}") from None
-    names = [item.name for item in (*fields, *constants)]
+    members = [_parse_line(name, number, line) for number, line in _lines(text)]
+    fields = [item for item in members if isinstance(item, Field)]
+    constants = [item for item in members if isinstance(item, Constant)]
+    names = [item.name for item in members]
     if doubled := {item for item in names if names.count(item) > 1}:
         raise DefinitionError(f"{name}: defined twice: {', '.join(sorted(doubled))}")
     return Definition(name, tuple(fields), tuple(constants))
 
 
 def parse_sections(text: str, name: str) -> list[Definition]:
-    """Reads a definition followed by those it refers to, as recordings carry them ("===" and "MSG: pkg/Name")."""
+    """Reads a definition and those it refers to, as recordings carry them ("===" and "MSG: pkg/Name")."""
     first, *rest = _SECTION.split(text)
     definitions = [parse_message(first, name)]
     for section in rest:
@@ -153,7 +138,7 @@ def event_of(service: str) -> Definition:
 
 
 def full_name(name: str) -> str:
-    """"pkg/Name" and "pkg/msg/Name" -> "pkg/msg/Name"."""
+    """Both "pkg/Name" and "pkg/msg/Name" give "pkg/msg/Name"."""
     parts = name.split("/")
     return "/".join([parts[0], "msg", parts[1]]) if len(parts) == 2 else name
 
@@ -162,6 +147,20 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text.splitlines(), 1):
         if stripped := line.partition("#")[0].strip():
             yield number, stripped
+
+
+def _parse_line(name: str, number: int, line: str) -> Field | Constant:
+    try:
+        if (match := _CONSTANT.fullmatch(line)) and match["base"] in PRIMITIVES:
+            value = _parse_value(match["value"], FieldType(match["base"]))
+            return Constant(match["name"], match["base"], value)
+        if match := _FIELD.fullmatch(line):
+            kind = _parse_type(match["type"], name.split("/")[0])
+            default = None if match["value"] is None else _parse_value(match["value"], kind)
+            return Field(match["name"], kind, default)
+    except ValueError as error:
+        raise DefinitionError(f"{name}, line {number}: {line!r}: {error}") from None
+    raise DefinitionError(f"{name}, line {number}: {line!r} is neither a field, a constant nor a comment")
 
 
 def _parse_type(text: str, package: str) -> FieldType:

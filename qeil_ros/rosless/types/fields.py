@@ -1,8 +1,9 @@
 """What may be assigned to a field, and what it holds before anything was.
 
-The rules are rclpy's, so that what runs here runs on the robot: an int is no float, an unsigned field takes no
-negative number, a numeric sequence is an `array.array`, a numeric array a numpy array, a `byte` is `bytes` of
-length 1. More lenient in one place: numeric sequences also take any buffer or ndarray of the right type.
+The rules are rclpy's, so that what runs here runs on the robot: an int is no float, an unsigned field takes
+no negative number, a numeric sequence is an `array.array`, a numeric array a numpy array, a `byte` is
+`bytes` of length 1. More lenient in one place: numeric sequences also take any buffer or ndarray of their
+type.
 """
 
 from __future__ import annotations
@@ -14,19 +15,24 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .cdr import SCALARS
 from .definition import Field, FieldType, integer_range, is_integer
+from .primitives import SCALARS
 
 Check = Callable[[Any], Any]
 _FLOAT32_MAX = 3.4028235e38
 
 
 class FieldError(AssertionError, TypeError):
-    """A value that does not fit its field. rclpy raises AssertionError; Python's own kind is TypeError: this is both."""
+    """A value that does not fit its field: an AssertionError as in rclpy, a TypeError as elsewhere."""
 
 
 def check_for(where: str, kind: FieldType, nested: type | None) -> Check:
-    """The function that turns an assigned value into the stored one, or raises `FieldError` naming `where`."""
+    """Gives the function that turns an assigned value into the stored one, or raises `FieldError`.
+
+    Args:
+        where: what the error calls the field, "pkg/msg/Name.field".
+        nested: the class of a nested field.
+    """
     if kind.base == "wstring":
         raise NotImplementedError(f"{where}: wstring is not supported")
     if kind.kind == "scalar":
@@ -176,8 +182,7 @@ def _extend(stored: array.array[Any], where: str, wanted: str, base: str, value:
 
 
 def _fixed(where: str, kind: FieldType) -> Check:
-    code, size = SCALARS[kind.base]
-    dtype = np.dtype(code)
+    dtype = np.dtype(SCALARS[kind.base][0])
     wanted = f"{kind.size} values of {kind.base}"
     numbers = _numbers(where, FieldType(kind.base, "sequence"))
 
@@ -194,7 +199,9 @@ def _fixed(where: str, kind: FieldType) -> Check:
 
 
 def _list(where: str, kind: FieldType, nested: type | None) -> Check:
-    item_check = _scalar(f"every item of {where}", FieldType(kind.base, string_bound=kind.string_bound), nested)
+    item_check = _scalar(
+        f"every item of {where}", FieldType(kind.base, string_bound=kind.string_bound), nested
+    )
     many = f"a sequence of {_python_name(kind.base)}"
 
     def check(value: Any) -> list[Any]:

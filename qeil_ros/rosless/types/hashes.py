@@ -1,8 +1,8 @@
 """RIHS01 type hashes (REP 2016): SHA-256 over the canonical JSON of a type's description.
 
 Two machines exchange messages only where these agree, so they must match rosidl's own to the bit:
-`rosidl_generator_type_description` writes the JSON with Python's default separators and without defaults, constants
-and comments; `char` counts as uint8; an interface without fields has one hidden uint8.
+`rosidl_generator_type_description` writes the JSON with Python's default separators and without defaults,
+constants and comments; `char` counts as uint8; an interface without fields has one hidden uint8.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from .definition import Definition, Field, FieldType
 
-# type_description_interfaces/msg/FieldType: scalars; the kind adds 48 (array), 96 (bounded), 144 (unbounded sequence).
+# From type_description_interfaces/msg/FieldType. Arrays add 48, bounded sequences 96, unbounded ones 144.
 _TYPE_IDS = {
     "int8": 2,
     "uint8": 3,

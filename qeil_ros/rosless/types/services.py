@@ -24,7 +24,8 @@ SERVICES = {
         "nav_msgs/OccupancyGrid map\nuint8 result\n"
     ),
     "nav_msgs/srv/SetMap": (
-        "nav_msgs/OccupancyGrid map\ngeometry_msgs/PoseWithCovarianceStamped initial_pose\n---\nbool success\n"
+        "nav_msgs/OccupancyGrid map\ngeometry_msgs/PoseWithCovarianceStamped initial_pose\n"
+        "---\nbool success\n"
     ),
     "rcl_interfaces/srv/DescribeParameters": "string[] names\n---\nParameterDescriptor[] descriptors\n",
     "rcl_interfaces/srv/GetLoggerLevels": "string[] names\n---\nLoggerLevel[] levels\n",

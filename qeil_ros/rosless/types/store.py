@@ -1,12 +1,12 @@
-"""Where types are looked up: the standard packages of one ROS distribution, our own, and whatever is registered."""
+"""Where types are looked up: a ROS distribution's standard packages, our own, and whatever was registered."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -38,11 +38,11 @@ class TypeInfo:
     """A type's name, its name on the wire and its hash."""
 
     name: str
-    """"sensor_msgs/msg/Image" """
+    """As "sensor_msgs/msg/Image"."""
     dds_name: str
-    """"sensor_msgs::msg::dds_::Image_" """
+    """As "sensor_msgs::msg::dds_::Image_"."""
     hash: str
-    """"RIHS01_..." """
+    """As "RIHS01_" and 64 hex digits."""
 
 
 class Service:
@@ -67,6 +67,7 @@ class TypeStore:
         if "service_msgs/msg/ServiceEventInfo" not in self._definitions:  # older than Iron
             self._definitions |= {item.name: item for item in parse_sections(*_SERVICE_EVENT_INFO)}
         self._services: dict[str, str] = dict(SERVICES)
+        self._sources: dict[str, Callable[[], Path]] = {}
         self._classes: dict[str, type[Message]] = {}
         self._service_classes: dict[str, type[Service]] = {}
         self._lock = threading.RLock()
@@ -78,6 +79,7 @@ class TypeStore:
             LookupError: unknown type.
         """
         with self._lock:
+            self._load_source(name.split("/")[0])
             if name not in self._definitions and "/srv/" in name:
                 service = name.rpartition("_")[0]
                 if service in self._services:
@@ -99,6 +101,7 @@ class TypeStore:
         """The class of "pkg/srv/Name". Raises LookupError where there is none."""
         with self._lock:
             if name not in self._service_classes:
+                self._load_source(name.split("/")[0])
                 if name not in self._services:
                     raise LookupError(f"unknown service {name!r} in ROS 2 {self.distro}; {self._hint(name)}")
                 package, folder, short = name.split("/")
@@ -123,15 +126,13 @@ class TypeStore:
             ValueError: the type is known with other fields.
         """
         with self._lock:
-            if "/srv/" in name:
-                definitions = list(parse_service(text, name))
-            else:
-                definitions = parse_sections(text, name)
+            is_service = "/srv/" in name
+            definitions = [*parse_service(text, name)] if is_service else parse_sections(text, name)
             for item in definitions:
                 known = self._definitions.get(item.name)
                 if known is not None and _shape(known) != _shape(item):
                     raise ValueError(f"{item.name} is known with other fields in ROS 2 {self.distro}")
-            if "/srv/" in name:
+            if is_service:
                 self._services[name] = text
             for item in definitions:
                 self._definitions.setdefault(item.name, item)
@@ -141,16 +142,30 @@ class TypeStore:
         for path in sorted([*folder.glob("*.msg"), *folder.glob("*.srv")]):
             self.register(path.read_text(encoding="utf-8"), f"{package}/{path.suffix[1:]}/{path.stem}")
 
+    def add_source(self, package: str, share: Callable[[], Path]) -> None:
+        """Has an interface package's `msg/` and `srv/` read from `share()` when they are first needed."""
+        with self._lock:
+            self._sources[package] = share
+
+    def _load_source(self, package: str) -> None:
+        share = self._sources.pop(package, None)
+        if share is not None:
+            folder = share()
+            self.register_folder(package, folder / "msg")
+            self.register_folder(package, folder / "srv")
+
     def names(self, package: str, folder: str) -> list[str]:
         """Short names in "pkg/msg" or "pkg/srv", sorted."""
-        names: Iterable[str] = self._services if folder == "srv" else self._definitions
         prefix = f"{package}/{folder}/"
         with self._lock:
+            self._load_source(package)
+            names: Iterable[str] = self._services if folder == "srv" else self._definitions
             return sorted(name[len(prefix) :] for name in names if name.startswith(prefix))
 
     def packages(self) -> set[str]:
         with self._lock:
-            return {name.split("/")[0] for name in (*self._definitions, *self._services)}
+            known = {name.split("/")[0] for name in (*self._definitions, *self._services)}
+            return known | self._sources.keys()
 
     @property
     def _hashless(self) -> bool:
@@ -218,10 +233,18 @@ def _shape(definition: Definition) -> tuple[Any, ...]:
     return tuple((field.name, field.type) for field in definition.fields)
 
 
-@lru_cache(maxsize=1)
+@cache
 def default_store() -> TypeStore:
-    """The store of this process: the types of `ROS_DISTRO` (Jazzy where unset)."""
-    return TypeStore(os.environ.get("ROS_DISTRO") or DEFAULT_DISTRO)
+    """The store of this process: the types of `ROS_DISTRO` (Jazzy where unset), and our own."""
+    store = TypeStore(os.environ.get("ROS_DISTRO") or DEFAULT_DISTRO)
+    store.add_source(__name__.partition(".")[0], _own_share)
+    return store
+
+
+def _own_share() -> Path:
+    from qeil_ros.resources import share_dir
+
+    return share_dir()
 
 
 def get_message(name: str) -> type[Message]:
@@ -239,7 +262,7 @@ def register(text: str, name: str) -> None:
     default_store().register(text, name)
 
 
-@lru_cache(maxsize=None)
+@cache
 def type_info(cls: type) -> TypeInfo:
     """Name, wire name and hash of a message or service class."""
     if issubclass(cls, Service):
