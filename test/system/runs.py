@@ -1,0 +1,48 @@
+"""Runs of the demonstration, and what may be asked of each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from support import REPO
+
+# On a machine that is busy with other things a process may wait for seconds; no frame is late by that.
+PATIENT_DEADLINE_S = 3.0
+
+
+@dataclass(frozen=True)
+class DemoRun:
+    """A finished `qeil demo`: exit code, what it printed, `summary.json`, the folder that it wrote."""
+
+    code: int
+    output: str
+    summary: dict[str, Any]
+    folder: Path
+
+
+def patient_config(path: Path, **encoder: Any) -> Path:
+    config = yaml.safe_load((REPO / "config" / "robot.yaml").read_text())
+    config["/**/encoder"]["ros__parameters"].update(deadline_s=PATIENT_DEADLINE_S, **encoder)
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def check_promises(run: DemoRun) -> None:
+    """What holds however busy the machine is.
+
+    Only one thing is left to the machine: that an image is replaced by a newer one before it is encoded,
+    which is what a depth of one means. The exit code must then say that it happened.
+    """
+    summary = run.summary
+    assert summary, run.output
+    assert summary["frames_in"] == summary["frames_played"] > 0, run.output
+    assert summary["duplicates"] == summary["late_published"] == summary["unknown"] == 0, run.output
+    assert summary["missing"] == summary["superseded"], run.output
+    assert summary["answers"] == summary["frames_in"] - summary["superseded"], run.output
+    assert "none" not in summary["by_source"], run.output
+    assert (run.code == 0) == summary["ok"], run.output
+    assert summary["ok"] or summary["superseded"], run.output
+    assert (run.folder / "timeline.png").read_bytes().startswith(b"\x89PNG")
