@@ -83,4 +83,4 @@ def limits_for(folder: ModelFolder, split: str) -> Limits:
     shape = folder.split(split).shape
     elements = int(np.prod(shape))
     # At most a scale for every value, and 8 bits a value, behind a short header.
-    return Limits(max_elements=elements, max_stream_bytes=4096 + 8 * elements, max_parameter_sets=elements)
+    return Limits(max_elements=elements, max_bytes=4096 + 8 * elements, max_parameter_sets=elements)
