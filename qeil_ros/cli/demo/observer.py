@@ -164,4 +164,4 @@ class Observer:
         if not done.wait(timeout_s):
             client.remove_pending_request(future)
             return None
-        return future.result()
+        return None if future.exception() is not None else future.result()
