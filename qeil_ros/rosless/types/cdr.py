@@ -2,7 +2,7 @@
 
 Payloads come from the network: every length is checked against the bytes that are there before anything is
 allocated, and whatever is wrong raises `DeserializationError`. Strings that are no UTF-8 decode with U+FFFD
-in the place of each bad byte, as rclpy does; a string of length 0 (some writers omit the terminator) is empty.
+in the place of each bad byte, as rclpy does; a string of length 0 (some writers omit the end) is empty.
 """
 
 from __future__ import annotations

@@ -22,20 +22,21 @@ class Message:
     __hash__ = None  # type: ignore[assignment]  # mutable, as in rclpy
     __definition__: ClassVar[Definition]
     __nested__: ClassVar[dict[str, type]]
-    _initial: ClassVar[dict[str, Callable[[], Any]]]
+    # For each field the function that stores a value unchecked, and the one that makes the first value.
+    _initial: ClassVar[dict[str, tuple[Callable[[Any, Any], None], Callable[[], Any]]]]
 
     def __init__(self, **values: Any) -> None:
         initial = self._initial
-        for name, first in initial.items():
-            if name in values:
-                setattr(self, name, values[name])
-            else:
-                setattr(self, "_" + name, first())
-        if len(values) > len(initial) or not values.keys() <= initial.keys():
+        if values and not values.keys() <= initial.keys():
             unknown = ", ".join(sorted(values.keys() - initial.keys()))
             raise FieldError(
                 f"{self.__definition__.name} has no field {unknown}; it has {', '.join(initial) or 'none'}"
             )
+        for name, (store, first) in initial.items():
+            if name in values:
+                setattr(self, name, values[name])
+            else:
+                store(self, first())
 
     @classmethod
     def get_fields_and_field_types(cls) -> dict[str, str]:
@@ -77,8 +78,8 @@ def make_class(definition: Definition, resolve: Callable[[str], type]) -> type[M
     for field in definition.fields:
         inner = nested.get(field.type.base)
         check = check_for(f"{definition.name}.{field.name}", field.type, inner)
-        initial[field.name] = default_of(field, inner, check)
         slot = cls.__dict__["_" + field.name]
+        initial[field.name] = (slot.__set__, default_of(field, inner, check))
         setattr(
             cls, field.name, property(slot.__get__, _setter(slot.__set__, check), doc=idl_name(field.type))
         )
