@@ -1,0 +1,221 @@
+"""Streams from a stranger: each fault has its class, nothing is allocated past the limits, and no bytes at all crash the decoder."""
+
+from __future__ import annotations
+
+import struct
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qeil_ros.codec import (
+    BitstreamError,
+    CorruptError,
+    Decoder,
+    LimitError,
+    Limits,
+    TruncatedError,
+    UnsupportedError,
+    decode,
+    encode,
+    peek,
+    reference,
+)
+
+X = np.random.default_rng(0).normal(size=(5, 9)).astype(np.float32)
+TENSOR = encode(X, bits=3)
+CHANNEL = encode(X, bits=3, granularity="channel", axis=0)
+GROUP = encode(X, bits=3, granularity="group", group_size=8)
+IDENTITY = encode(np.arange(20, dtype=np.uint8))
+STREAMS = [TENSOR, CHANNEL, GROUP, IDENTITY, encode(X.astype(np.float16), bits=7), encode(np.arange(9, dtype=np.int8), bits=4)]
+
+
+def sealed(body: bytes) -> bytes:
+    """The body with its right checksum, so that what lies behind the checksum is tried."""
+    return body + struct.pack("<I", reference.crc32c(body))
+
+
+def changed(stream: bytes, at: int, value: bytes | int) -> bytes:
+    body = bytearray(stream[:-4])
+    new = bytes([value]) if isinstance(value, int) else value
+    body[at : at + len(new)] = new
+    return sealed(bytes(body))
+
+
+@pytest.mark.parametrize(
+    ("stream", "kind", "message"),
+    [
+        (b"", TruncatedError, "0 bytes"),
+        (TENSOR[:13], TruncatedError, "13 bytes"),
+        (b"\x89PNG" + TENSOR[4:], CorruptError, "magic"),
+        (changed(TENSOR, 2, 2), UnsupportedError, "version 2"),
+        (TENSOR[:-1] + bytes([TENSOR[-1] ^ 1]), CorruptError, "checksum"),
+        (TENSOR[:20] + bytes([TENSOR[20] ^ 128]) + TENSOR[21:], CorruptError, "checksum"),
+        *((changed(TENSOR, 3, 1 << bit), UnsupportedError, "flags") for bit in range(8)),
+        (changed(TENSOR, 4, 0x20), UnsupportedError, "element type 0"),
+        (changed(TENSOR, 4, 0x25), UnsupportedError, "element type 5"),
+        (changed(TENSOR, 4, 0x01), CorruptError, "0 dimensions"),
+        (changed(TENSOR, 4, 0x91), CorruptError, "9 dimensions"),
+        (changed(TENSOR, 5, 0x22), UnsupportedError, "reserved bits"),
+        (changed(TENSOR, 5, 0x1A), UnsupportedError, "granularity 3"),
+        (changed(TENSOR, 6, 2), UnsupportedError, "quantizer 2"),
+        (changed(TENSOR, 6, 0), CorruptError, "identity"),
+        (changed(TENSOR, 7, 1), UnsupportedError, "coder 1"),
+        (changed(TENSOR, 8, 0), CorruptError, "dimension 0 is 0"),
+        (changed(TENSOR, 8, b"\x85\x00"), CorruptError, "shortest varint"),
+        (changed(TENSOR, 8, b"\xff\xff\xff\xff\x1f"), CorruptError, "below 2\\*\\*32"),
+        (changed(TENSOR, 8, b"\xff\xff\xff\xff\xff\x01"), CorruptError, "at most five"),
+        (changed(TENSOR, 8, b"\xff\xff\xff\xff\x0f"), LimitError, "elements"),
+        (changed(TENSOR, 8, b"\x80\x80\x80\x10\x01"), LimitError, "elements"),
+        (changed(TENSOR, 8, 6), TruncatedError, "announces"),
+        (changed(TENSOR, 8, 4), CorruptError, "more than"),
+        (sealed(TENSOR[:8] + b"\xff" * 2), TruncatedError, "within dimension 0"),
+        (sealed(TENSOR[:-5]), TruncatedError, "announces"),
+        (sealed(TENSOR[:-4] + b"\0"), CorruptError, "1 bytes more"),
+        (changed(CHANNEL, 10, 2), CorruptError, "axis 2"),
+        (sealed(CHANNEL[:8] + b"\x81\x81"), TruncatedError, "within"),
+        (changed(GROUP, 10, 7), CorruptError, "group size 7"),
+        (changed(TENSOR, 10, 112), CorruptError, "exponent is 112"),
+        (changed(TENSOR, 10, 256 - 101), CorruptError, "exponent is -101"),
+        (changed(TENSOR, 11, b"\x00\x7c"), CorruptError, "unit inf"),
+        (changed(TENSOR, 11, b"\x01\x7c"), CorruptError, "unit nan"),
+        (changed(TENSOR, 11, b"\x00\x80"), CorruptError, "unit -0"),
+        (changed(TENSOR, 11, b"\x00\xbc"), CorruptError, "unit -1"),
+        (changed(TENSOR, 10, b"\x6f\xff\x7b\xff\x7f"), CorruptError, "parameter set 0"),
+        (changed(CHANNEL, len(CHANNEL) - 4 - 17 - 2 - 2, b"\x00\xfc"), CorruptError, "parameter set 4"),
+        (changed(TENSOR, len(TENSOR) - 5, 0xFF), CorruptError, "unused bits"),
+    ],
+)
+def test_each_fault_has_its_class_and_is_named(stream: bytes, kind: type[BitstreamError], message: str) -> None:
+    with pytest.raises(kind, match=message) as caught:
+        decode(stream)
+    assert type(caught.value) is kind
+    with pytest.raises(BitstreamError):
+        reference.decode(stream)
+
+
+def test_every_single_bit_flip_is_noticed() -> None:
+    for stream in STREAMS:
+        for bit in range(8 * len(stream)):
+            damaged = bytearray(stream)
+            damaged[bit // 8] ^= 1 << bit % 8
+            with pytest.raises(BitstreamError):
+                decode(damaged)
+
+
+def test_every_truncation_is_noticed() -> None:
+    for stream in STREAMS:
+        for length in range(len(stream)):
+            with pytest.raises(BitstreamError):
+                decode(stream[:length])
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        (Limits(max_bytes=len(TENSOR) - 1), f"limit is {len(TENSOR) - 1}"),
+        (Limits(max_elements=44), "limit is 44"),
+        (Limits(max_dimensions=1), "limit is 1"),
+    ],
+)
+def test_limits_hold_for_decode_and_peek(limits: Limits, message: str) -> None:
+    with pytest.raises(LimitError, match=message):
+        Decoder(limits).decode(TENSOR)
+    with pytest.raises(LimitError, match=message):
+        peek(TENSOR, limits)
+
+
+def test_the_limit_on_parameter_sets() -> None:
+    with pytest.raises(LimitError, match="5 parameter sets; the limit is 4"):
+        decode(CHANNEL, Limits(max_parameter_sets=4))
+    decode(CHANNEL, Limits(max_parameter_sets=5, max_elements=45, max_dimensions=2, max_bytes=len(CHANNEL)))
+
+
+def test_limits_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="max_elements is 0"):
+        Limits(max_elements=0)
+
+
+@pytest.mark.parametrize("dimensions", [b"\x80\x80\x80\x08", b"\x80\x80\x40\x10", b"\xff\xff\x03\xff\x7f"])
+def test_a_header_that_announces_gigabytes_takes_no_memory(dimensions: bytes) -> None:
+    count = sum(byte < 128 for byte in dimensions)
+    stream = sealed(b"\xc5\x51\x01\x00" + bytes([1 | count << 4, 7, 1, 0]) + dimensions + bytes(5) + bytes(200))
+    decoder = Decoder(Limits(max_elements=2**31 - 1))
+    tracemalloc.start()
+    with pytest.raises(BitstreamError):
+        decoder.decode(stream)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100_000
+
+
+def both(stream: bytes) -> None:
+    """Fast decoder and reference give the same bytes, or both refuse."""
+    try:
+        expected = reference.decode(stream)
+    except BitstreamError:
+        with pytest.raises(BitstreamError):
+            decode(stream)
+        return
+    decoded = decode(stream)
+    assert (decoded.dtype, decoded.shape, decoded.tobytes()) == (expected.dtype, expected.shape, expected.tobytes())
+    if decoded.dtype.kind == "f":
+        assert np.isfinite(decoded).all()
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    stream=st.sampled_from(STREAMS),
+    edits=st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), min_size=1, max_size=6),
+    cut=st.integers(-3, 3),
+)
+def test_mutated_streams_with_a_right_checksum(stream: bytes, edits: list[tuple[int, int]], cut: int) -> None:
+    body = bytearray(stream[:-4])
+    for at, value in edits:
+        body[at % len(body)] = value
+    body = body[:cut] if cut < 0 else body + bytes(cut)
+    both(sealed(bytes(body)))
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    tensor=st.integers(0, 255),
+    coding=st.integers(0, 31),
+    quantizer=st.integers(0, 2),
+    rest=st.binary(max_size=60),
+)
+def test_random_streams_with_a_valid_beginning(tensor: int, coding: int, quantizer: int, rest: bytes) -> None:
+    both(sealed(b"\xc5\x51\x01\x00" + bytes([tensor, coding, quantizer, 0]) + rest))
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.binary(max_size=100))
+def test_random_bytes(data: bytes) -> None:
+    with pytest.raises(BitstreamError):
+        decode(data)
+    with pytest.raises(BitstreamError):
+        decode(b"\xc5\x51\x01" + data)
+
+
+def test_a_wrong_output_is_refused() -> None:
+    decoder = Decoder()
+    for out in (np.empty((9, 5), np.float32), np.empty((5, 9), np.float16), np.empty((9, 5), np.float32).T):
+        with pytest.raises(ValueError, match="out"):
+            decoder.decode(TENSOR, out)
+    frozen = np.empty((5, 9), np.float32)
+    frozen.flags.writeable = False
+    with pytest.raises(ValueError, match="writable"):
+        decoder.decode(TENSOR, frozen)
+    with pytest.raises(TypeError, match="str"):
+        decoder.decode("stream")  # type: ignore[arg-type]
+
+
+def test_a_decoder_works_on_after_a_bad_stream() -> None:
+    decoder = Decoder()
+    expected = decoder.decode(TENSOR)
+    for bad in (changed(CHANNEL, 12, b"\x00\x7c"), changed(TENSOR, len(TENSOR) - 5, 0xFF), b""):
+        with pytest.raises(BitstreamError):
+            decoder.decode(bad)
+        assert np.array_equal(decoder.decode(TENSOR), expected)
