@@ -88,10 +88,11 @@ class Report:
 
     def table(self) -> Any:
         """A rich table of the results."""
+        from rich import box
         from rich.table import Table
 
-        table = Table(title=self.benchmark, title_justify="left")
-        table.add_column("figure")
+        table = Table(title=self.benchmark, title_justify="left", box=box.SIMPLE, pad_edge=False)
+        table.add_column("figure", no_wrap=True)
         for heading in ("value", "peer", "ratio"):
             table.add_column(heading, justify="right")
         table.add_column("target")
