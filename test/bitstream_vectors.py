@@ -1,5 +1,5 @@
-"""The golden vectors' inputs: made from integers alone, so that every machine makes the same. Run as a script to write the vectors anew,
-which is right only when docs/bitstream.md has changed."""
+"""The golden vectors' inputs: made from integers alone, so that every machine makes the same. Run as a script
+to write the vectors anew, which is right only when docs/bitstream.md has changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ FOLDER = Path(__file__).resolve().parent / "golden" / "codec"
 SMALL: list[tuple[str, str, tuple[int, ...], str, dict[str, Any]]] = [
     # name, source, shape, element type, arguments of encode()
     *((f"float32-{bits}bit", "bell", (3, 7), "float32", {"bits": bits}) for bits in range(1, 9)),
-    *((f"float32-{bits}bit-range", "bell", (70,), "float32", {"bits": bits, "clip": "range"}) for bits in (1, 3, 6)),
+    *(
+        (f"float32-{bits}bit-range", "bell", (70,), "float32", {"bits": bits, "clip": "range"})
+        for bits in (1, 3, 6)
+    ),
     ("float32-channel-last", "bell", (5, 4), "float32", {"bits": 3, "granularity": "channel", "axis": -1}),
     ("float32-channel-first", "bell", (2, 3, 3), "float32", {"bits": 5, "granularity": "channel", "axis": 0}),
     ("float32-group", "bell", (3, 11), "float32", {"bits": 4, "granularity": "group", "group_size": 8}),
@@ -46,7 +49,8 @@ LARGE: list[tuple[str, str, tuple[int, ...], str, dict[str, Any]]] = [
 
 
 def source(kind: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """Values of a kind: every operation on them is exact, so that they do not depend on a library's version."""
+    """Values of a kind: every operation on them is exact, so that they do not depend on a library's
+    version."""
     n = int(np.prod(shape))
     state = np.uint64(2463534242)
     draws = np.empty((n, 4), np.int64)
@@ -64,7 +68,10 @@ def source(kind: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         "constant": np.full(n, 0.3),
         "tiny": bell * 2.0**-120,
         "huge": bell * 2.0**120,
-        "bytes": np.clip(np.rint(bell * 40) + (128 if dtype == "uint8" else 0), *((0, 255) if dtype == "uint8" else (-128, 127))),
+        "bytes": np.clip(
+            np.rint(bell * 40) + (128 if dtype == "uint8" else 0),
+            *((0, 255) if dtype == "uint8" else (-128, 127)),
+        ),
     }[kind]
     return values.astype(dtype).reshape(shape)
 

@@ -1,7 +1,7 @@
 """Arrays <-> the feature bitstream (docs/bitstream.md), usable without ROS and without a model.
 
 encode() and decode() are the short way; Encoder and Decoder reuse their buffers; peek() reads a header.
-Bytes to decode are a stranger's: they are checked against Limits before memory is taken, and every fault is a BitstreamError.
+Bytes to decode are a stranger's: checked against Limits before memory is taken, every fault a BitstreamError.
 Pure functions of arrays and bytes: no ROS, no model runtime, no clock may enter; of ours only `_kernels`.
 """
 
@@ -11,7 +11,7 @@ try:
     from .. import _kernels  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        f"qeil_ros's compiled kernels are missing or do not load ({error}). Build them: `pip install .` (or `pip install -e .`) in "
+        f"qeil_ros's compiled kernels are missing or do not load ({error}). Build them: `pip install .` in "
         "the project's root, or `colcon build` in a ROS 2 workspace; both need a C compiler and Python's headers "
         "(Debian and Ubuntu: build-essential python3-dev)."
     ) from error

@@ -1,4 +1,4 @@
-"""Streams to arrays. The bytes are a stranger's: everything is checked before memory is taken or a kernel runs."""
+"""Streams to arrays. The bytes are a stranger's: all is checked before memory is taken or a kernel runs."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Decoder:
         self._uniform = _kernels.Uniform()
 
     def decode(self, stream: Buffer, out: np.ndarray | None = None) -> np.ndarray:
-        """The tensor, with the element type and shape it was encoded with; in `out` if given, else in new memory.
+        """The tensor as it was encoded, element type and shape; in `out` if given, else in new memory.
 
         Raises:
             BitstreamError: the stream is truncated, corrupt, of an unknown kind or over the limits.
-            ValueError: `out` does not have the stream's element type and shape, or is not contiguous and writable.
+            ValueError: `out` is not of the stream's element type and shape, or not contiguous and writable.
         """
         buffer = _bytes_of(stream)
         check_frame(buffer, self.limits)
@@ -66,7 +66,8 @@ class Decoder:
         if wrong >= 0:
             unit, zero = np.frombuffer(parameters[1 + 4 * wrong : 5 + 4 * wrong], np.int16)
             raise CorruptError(
-                f"parameter set {wrong} is not valid: unit {unit.view(np.float16)} * 2**{exponent}, zero {zero}"
+                f"parameter set {wrong} is not valid: unit {unit.view(np.float16)} * 2**{exponent}, "
+                f"zero {zero}"
             )
 
 
@@ -86,11 +87,13 @@ def peek(stream: Buffer, limits: Limits | None = None) -> StreamInfo:
 
 
 def _bytes_of(stream: Buffer) -> memoryview:
-    """A flat view of bytes of anything with the buffer protocol (`bytes`, `array.array('B')`, numpy); no copy."""
+    """A flat view, without a copy, of anything with the buffer protocol (bytes, array.array, numpy)."""
     try:
         view = memoryview(stream)  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(f"a stream must have the buffer protocol, as bytes has; got {type(stream).__name__}") from None
+        raise TypeError(
+            f"a stream must have the buffer protocol, as bytes has; got {type(stream).__name__}"
+        ) from None
     if not view.c_contiguous:
         raise TypeError("a stream must be contiguous in memory")
     return view.cast("B") if view.nbytes else memoryview(b"")

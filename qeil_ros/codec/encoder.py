@@ -36,12 +36,14 @@ class Encoder:
         Args:
             x: float32, float16, uint8 or int8, 1 to 8 dimensions, at least one element.
             bits: per element, 1 to 8. An integer tensor at 8 bits is kept without loss.
-            granularity: "tensor", "channel" (along `axis`) or "group" (of `group_size` elements in C order): what shares a scale.
-            clip: "range" covers every value within half a step; "mse" minimises the squared error and lets rare values saturate;
-                "auto" takes "mse" up to 4 bits and "range" above; a pair (low, high) is the range to cover.
+            granularity: "tensor", "channel" (along `axis`) or "group" (of `group_size` elements in C order):
+                what shares a scale.
+            clip: "range" covers every value within half a step; "mse" minimises the squared error and lets
+                rare values saturate; "auto" takes "mse" up to 4 bits and "range" above; a pair (low, high) is
+                the range to cover.
 
         Raises:
-            TypeError, ValueError: an argument or the tensor (NaN, infinity, more than 2**126) cannot be encoded.
+            TypeError, ValueError: an argument or the tensor (NaN, infinity, over 2**126) cannot be encoded.
         """
         x = np.asarray(x)
         info = plan(x, bits, granularity, axis, group_size)

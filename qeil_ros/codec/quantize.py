@@ -38,9 +38,13 @@ def plan(
     if dtype not in DTYPE_IDS:
         raise TypeError(f"a tensor of {x.dtype} cannot be encoded; use float32, float16, uint8 or int8")
     if not 1 <= x.ndim <= MAX_DIMENSIONS:
-        raise ValueError(f"a tensor of {x.ndim} dimensions cannot be encoded; 1 to {MAX_DIMENSIONS} are possible")
+        raise ValueError(
+            f"a tensor of {x.ndim} dimensions cannot be encoded; 1 to {MAX_DIMENSIONS} are possible"
+        )
     if not 1 <= x.size <= MAX_ELEMENTS:
-        raise ValueError(f"a tensor of shape {x.shape} cannot be encoded; 1 to {MAX_ELEMENTS} elements are possible")
+        raise ValueError(
+            f"a tensor of shape {x.shape} cannot be encoded; 1 to {MAX_ELEMENTS} elements are possible"
+        )
     if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not 1 <= bits <= 8:
         raise ValueError(f"bits is {bits!r}; whole numbers from 1 to 8 are possible")
     if granularity not in ("tensor", "channel", "group"):
@@ -50,11 +54,15 @@ def plan(
     if granularity == "channel":
         if not -x.ndim <= axis < x.ndim:
             raise ValueError(f"axis is {axis}; the tensor has {x.ndim} dimensions")
-        return StreamInfo(dtype, x.shape, int(bits), Quantizer.UNIFORM, Granularity.CHANNEL, axis=axis % x.ndim)
+        return StreamInfo(
+            dtype, x.shape, int(bits), Quantizer.UNIFORM, Granularity.CHANNEL, axis=axis % x.ndim
+        )
     if granularity == "group":
         if not MIN_GROUP_SIZE <= group_size <= MAX_GROUP_SIZE:
             raise ValueError(f"group_size is {group_size}; {MIN_GROUP_SIZE} to {MAX_GROUP_SIZE} are possible")
-        return StreamInfo(dtype, x.shape, int(bits), Quantizer.UNIFORM, Granularity.GROUP, group_size=group_size)
+        return StreamInfo(
+            dtype, x.shape, int(bits), Quantizer.UNIFORM, Granularity.GROUP, group_size=group_size
+        )
     return StreamInfo(dtype, x.shape, int(bits), Quantizer.UNIFORM)
 
 
@@ -64,8 +72,12 @@ def resolve_clip(clip: Clip, bits: int) -> tuple[bool, tuple[float, float] | Non
         if len(clip) != 2:
             raise ValueError(f"clip is {clip!r}; a pair (low, high) is possible")
         low, high = (float(end) for end in clip)
-        if not (math.isfinite(low) and math.isfinite(high) and low < high and max(-low, high) <= MAX_MAGNITUDE):
-            raise ValueError(f"clip is ({low}, {high}); it must be finite, ascending and at most 2**126 in magnitude")
+        if not (
+            math.isfinite(low) and math.isfinite(high) and low < high and max(-low, high) <= MAX_MAGNITUDE
+        ):
+            raise ValueError(
+                f"clip is ({low}, {high}); it must be finite, ascending and at most 2**126 in magnitude"
+            )
         return False, (low, high)
     if clip not in ("auto", "range", "mse"):
         raise ValueError(f"clip is {clip!r}; auto, range, mse or a pair (low, high) are possible")

@@ -1,6 +1,7 @@
-"""docs/bitstream.md, slowly and literally, both ways: what the kernels are tested against. Numpy only, nothing shared with the fast path.
+"""docs/bitstream.md, slowly and literally, both ways: what the kernels are tested against.
 
-decode() reads what the specification calls valid; encode() makes the very bytes that the fast encoder makes, levels included.
+decode() reads what the specification calls valid; encode() makes the very bytes that the fast encoder makes,
+levels included. Numpy only; nothing but the exceptions is shared with the fast path.
 """
 
 from __future__ import annotations
@@ -15,14 +16,19 @@ from .errors import CorruptError, TruncatedError, UnsupportedError
 
 Floats = NDArray[np.float32]
 
-_DTYPES = {1: np.dtype("<f4"), 2: np.dtype("<f2"), 3: np.dtype("u1"), 4: np.dtype("i1")}
+_DTYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype("<f4"),
+    2: np.dtype("<f2"),
+    3: np.dtype("u1"),
+    4: np.dtype("i1"),
+}
 _LANES = 64
 _SUMS, _SAMPLES, _PASSES = 16, 4096, 12
 _GAUSSIAN_STEP = (0, 1.5958, 0.9957, 0.5860, 0.3352, 0.1881, 0.1041, 0.0569, 0.0308)
 _LAPLACIAN_STEP = (0, 1.4142, 1.0874, 0.7309, 0.4610, 0.2800, 0.1657, 0.0961, 0.0549)
 
 
-# Checksum and packing ------------------------------------------------------------------------------------------------
+# --- checksum and packing ---
 
 
 def crc32c(data: bytes) -> int:
@@ -72,7 +78,7 @@ def _blocks(n: int) -> list[tuple[int, int, int]]:
     return blocks
 
 
-# Decoding ------------------------------------------------------------------------------------------------------------
+# --- decoding ---
 
 
 def decode(stream: bytes) -> NDArray[Any]:
@@ -121,7 +127,8 @@ def decode(stream: bytes) -> NDArray[Any]:
     if len(body) > size:
         raise CorruptError("length")
     if quantizer == 0:
-        return np.frombuffer(body[at:], dtype).reshape(shape).copy()
+        raw: NDArray[Any] = np.frombuffer(body[at:], dtype)
+        return raw.reshape(shape).copy()
     unit, zero = _parameters_at(body[at : at + parameters], bits)
     codes = unpack(body[at + parameters :], n, bits).astype(np.int32)
     sets = np.arange(n) // inner % count
@@ -155,7 +162,9 @@ def _parameters_at(data: bytes, bits: int) -> tuple[Floats, NDArray[np.int32]]:
         raise CorruptError("unit")
     unit = (half.astype(np.float64) * 2.0**exponent).astype(np.float32)
     top = ((1 << bits) - 1) << (8 - bits)
-    if (np.maximum(np.abs(zero), np.abs(zero + top)) * unit.astype(np.float64) >= 2.0**128 * (1 - 2.0**-25)).any():
+    if (
+        np.maximum(np.abs(zero), np.abs(zero + top)) * unit.astype(np.float64) >= 2.0**128 * (1 - 2.0**-25)
+    ).any():
         raise CorruptError("levels")
     return unit, zero
 
@@ -169,7 +178,7 @@ def _to_dtype(values: Floats, dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.rint(np.clip(values, limits.min, limits.max)).astype(dtype)
 
 
-# Encoding ------------------------------------------------------------------------------------------------------------
+# --- encoding ---
 
 
 def encode(
@@ -230,7 +239,7 @@ def _range(values: Floats) -> tuple[np.float32, np.float32]:
 
 
 Levels = tuple[float, float, str]
-"""Level 0, the step, and what rounding must keep: "" (searched), "cover" or "zero" (covers, and 0 is a level)."""
+"""Level 0, the step, what rounding must keep: "" (searched), "cover", "zero" (covers, and 0 is a level)."""
 
 
 def _cover(low: np.float32, high: np.float32, bits: int) -> Levels:
@@ -302,7 +311,10 @@ def _least_squares(x: Floats, low: np.float32, high: np.float32, bits: int) -> L
     one_sided = float(low) - c
     starts = [
         (cover[0] - c, cover[1]),
-        *((-m * (table[bits] * spread) / 2, table[bits] * spread) for table in (_GAUSSIAN_STEP, _LAPLACIAN_STEP)),
+        *(
+            (-m * (table[bits] * spread) / 2, table[bits] * spread)
+            for table in (_GAUSSIAN_STEP, _LAPLACIAN_STEP)
+        ),
         (one_sided, (3 * spread - one_sided) / (m + 0.5)),
     ]
     best, best_error = cover, math.inf
@@ -332,9 +344,16 @@ def _assign(y: Floats, first: float, step: float, bits: int) -> tuple[float, flo
         base, wide = np.float32(first), np.float32(step)
         inverse = np.float32(1) / wide
         position = y * inverse - base * inverse
-        q = np.rint(np.clip(np.where(np.isnan(position), np.float32(0), position), 0, (1 << bits) - 1)).astype(np.float32)
+        q = np.rint(
+            np.clip(np.where(np.isnan(position), np.float32(0), position), 0, (1 << bits) - 1)
+        ).astype(np.float32)
         e = y - (base + wide * q)
-        return _lanes(e * e), float(q.astype(np.float64).sum()), float((q * q).astype(np.float64).sum()), _lanes(y * q)
+        return (
+            _lanes(e * e),
+            float(q.astype(np.float64).sum()),
+            float((q * q).astype(np.float64).sum()),
+            _lanes(y * q),
+        )
 
 
 def _lanes(values: Floats) -> float:

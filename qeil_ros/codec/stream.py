@@ -6,6 +6,7 @@ import math
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,6 +22,9 @@ MAX_ELEMENTS = 2**31 - 1
 MIN_GROUP_SIZE, MAX_GROUP_SIZE = 8, 65535
 PARAMETER_BYTES = 4
 """A unit and a zero; one byte of exponent goes before all sets."""
+
+
+Known = TypeVar("Known", bound=IntEnum)
 
 
 class Granularity(IntEnum):
@@ -57,7 +61,7 @@ DTYPE_IDS: dict[np.dtype, int] = {dtype: identifier for identifier, dtype in DTY
 class Limits:
     """What a decoder is willing to handle; anything larger raises LimitError before memory is taken.
 
-    The defaults allow a float32 feature tensor of 64 MiB. A node should set `max_elements` to what its model expects.
+    The defaults allow a float32 tensor of 64 MiB. A node should set `max_elements` to what its model expects.
     """
 
     max_bytes: int = 1 << 26
@@ -73,7 +77,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """The fields of a header, and the sizes that follow from them. `axis` and `group_size` are 0 where they do not apply."""
+    """The fields of a header, and the sizes that follow. `axis`, `group_size`: 0 where not applicable."""
 
     dtype: np.dtype
     shape: tuple[int, ...]
@@ -149,9 +153,13 @@ def check_frame(buffer: memoryview, limits: Limits) -> None:
     if len(buffer) < MIN_STREAM_BYTES:
         raise TruncatedError(f"the stream has {len(buffer)} bytes; the shortest has {MIN_STREAM_BYTES}")
     if buffer[:2] != MAGIC:
-        raise CorruptError(f"the stream begins with {buffer[:2].hex(' ')}, not with the magic {MAGIC.hex(' ')}")
+        raise CorruptError(
+            f"the stream begins with {buffer[:2].hex(' ')}, not with the magic {MAGIC.hex(' ')}"
+        )
     if buffer[2] != VERSION:
-        raise UnsupportedError(f"the stream has format version {buffer[2]}; this decoder knows version {VERSION}")
+        raise UnsupportedError(
+            f"the stream has format version {buffer[2]}; this decoder knows version {VERSION}"
+        )
 
 
 def stored_checksum(buffer: memoryview) -> int:
@@ -160,10 +168,12 @@ def stored_checksum(buffer: memoryview) -> int:
 
 
 def parse_header(buffer: memoryview, limits: Limits) -> StreamInfo:
-    """Reads and checks the header of a stream whose frame was checked; the stream's length must be the one that follows from it."""
+    """Reads and checks the header of a stream whose frame was checked; the length must be what it says."""
     flags, tensor, coding, quantizer, coder = buffer[3:8]
     if flags:
-        raise UnsupportedError(f"flags are 0x{flags:02x}; this decoder knows none (inter-frame, mask and table bits are reserved)")
+        raise UnsupportedError(
+            f"flags are 0x{flags:02x}; this decoder knows none (inter-frame, mask and table are reserved)"
+        )
     dtype = DTYPES.get(tensor & 15)
     if dtype is None:
         raise UnsupportedError(f"element type {tensor & 15} is unknown")
@@ -202,21 +212,29 @@ def parse_header(buffer: memoryview, limits: Limits) -> StreamInfo:
         group_size, at = _read_varint(buffer, at, end, "group size")
         if not MIN_GROUP_SIZE <= group_size <= MAX_GROUP_SIZE:
             raise CorruptError(f"group size {group_size}; {MIN_GROUP_SIZE} to {MAX_GROUP_SIZE} are possible")
-    if known_quantizer is Quantizer.IDENTITY and (dtype.kind == "f" or bits != 8 or granularity is not Granularity.TENSOR):
-        raise CorruptError(f"the identity quantizer with {dtype}, {bits} bits, granularity {granularity.name}")
+    if known_quantizer is Quantizer.IDENTITY and (
+        dtype.kind == "f" or bits != 8 or granularity is not Granularity.TENSOR
+    ):
+        raise CorruptError(
+            f"the identity quantizer with {dtype}, {bits} bits, granularity {granularity.name}"
+        )
 
-    info = StreamInfo(dtype, tuple(shape), bits, known_quantizer, granularity, axis, group_size, known_coder, flags)
+    info = StreamInfo(
+        dtype, tuple(shape), bits, known_quantizer, granularity, axis, group_size, known_coder, flags
+    )
     if info.parameter_sets > limits.max_parameter_sets:
         raise LimitError(f"{info.parameter_sets} parameter sets; the limit is {limits.max_parameter_sets}")
     needed = at + info.parameter_bytes + info.payload_bytes + CHECKSUM_BYTES
     if len(buffer) < needed:
         raise TruncatedError(f"the stream has {len(buffer)} bytes; its header announces {needed}")
     if len(buffer) > needed:
-        raise CorruptError(f"the stream has {len(buffer) - needed} bytes more than the {needed} that its header announces")
+        raise CorruptError(
+            f"the stream has {len(buffer) - needed} bytes more than the {needed} that its header announces"
+        )
     return info
 
 
-def _known(kind: type[IntEnum], value: int, name: str) -> IntEnum:
+def _known(kind: type[Known], value: int, name: str) -> Known:
     try:
         return kind(value)
     except ValueError:

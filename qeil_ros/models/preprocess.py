@@ -19,7 +19,8 @@ try:
     from qeil_ros import _kernels
 except ImportError as error:
     raise ImportError(
-        f"qeil_ros's compiled kernels are missing or do not load ({error}); `import qeil_ros.codec` says how to build them"
+        f"qeil_ros's compiled kernels are missing or do not load ({error}); "
+        "`import qeil_ros.codec` says how to build them"
     ) from error
 
 MAX_SIDE = 32768
@@ -34,8 +35,9 @@ _CHOICES = {
 }
 _ORDERS = {"rgb": (0, 1, 2), "bgr": (2, 1, 0), "mono": (0,)}
 
-# ROS's names (sensor_msgs/image_encodings) to the kernel's. ROS names a Bayer image by its first two rows, as the kernel does; OpenCV's
-# older constants name it by the second row's second pixel: bayer_rggb8 is cv2.COLOR_BayerBG2RGB.
+# ROS's names (sensor_msgs/image_encodings) to the kernel's. ROS names a Bayer image by its first two rows, as
+# the kernel does; OpenCV's older constants name it by the second row's second pixel: bayer_rggb8 is
+# cv2.COLOR_BayerBG2RGB.
 _FORMATS = {
     **{name: name for name in ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "mono16", "nv12", "nv21")},
     **{f"bayer_{order}8": f"bayer_{order}8" for order in ("rggb", "bggr", "gbrg", "grbg")},
@@ -54,13 +56,15 @@ ENCODINGS = tuple(_FORMATS)
 class InputSpec:
     """What a model takes: one image of width x height as [1, C, H, W] or [1, H, W, C].
 
-    A value is `(pixel * scale - mean) / std` with the pixel from 0 to 255; uint8 and int8 are that rounded to nearest and saturated.
-    `mean` and `std` have one entry per channel, in the order of `channels`; a single number stands for all.
+    A value is `(pixel * scale - mean) / std` with the pixel from 0 to 255; uint8 and int8 are that rounded to
+    nearest and saturated. `mean` and `std` have one entry per channel, in the order of `channels`; a single
+    number stands for all.
 
-    resize: "stretch" ignores the aspect ratio; "crop" takes the largest centred part of the right ratio; "fit" scales the whole image
-        into the tensor's centre and fills the rest with the pixel value `pad`.
-    interpolation: "bilinear" and "nearest" equal OpenCV's, and with `antialias` "bilinear" and "bicubic" equal Pillow's (what Hugging
-        Face's image processors use), which averages over all pixels when it shrinks. "bicubic" needs `antialias`.
+    resize: "stretch" ignores the aspect ratio; "crop" takes the largest centred part of the right ratio;
+        "fit" scales the whole image into the tensor's centre and fills the rest with the pixel value `pad`.
+    interpolation: "bilinear" and "nearest" equal OpenCV's, and with `antialias` "bilinear" and "bicubic"
+        equal Pillow's (what Hugging Face's image processors use), which averages over all pixels when it
+        shrinks. "bicubic" needs `antialias`.
 
     Raises ValueError or TypeError that names the field, its value and what is possible.
     """
@@ -91,9 +95,13 @@ class InputSpec:
         if not isinstance(self.antialias, bool):
             raise TypeError(f"antialias is {self.antialias!r}; true and false are possible")
         if self.interpolation == "bicubic" and not self.antialias:
-            raise ValueError("interpolation is bicubic without antialias; set antialias to true, or use bilinear")
+            raise ValueError(
+                "interpolation is bicubic without antialias; set antialias to true, or use bilinear"
+            )
         if self.interpolation == "nearest" and self.antialias:
-            raise ValueError("interpolation is nearest with antialias; set antialias to false, or use bilinear")
+            raise ValueError(
+                "interpolation is nearest with antialias; set antialias to false, or use bilinear"
+            )
         for name in ("scale", "pad"):
             object.__setattr__(self, name, _number(name, getattr(self, name)))
         for name in ("mean", "std"):
@@ -111,7 +119,9 @@ class InputSpec:
         known = {field.name for field in fields(cls)}
         unknown = [key for key in values if key not in known]
         if unknown:
-            raise ValueError(f"unknown {', '.join(map(repr, unknown))}; possible are {', '.join(sorted(known))}")
+            raise ValueError(
+                f"unknown {', '.join(map(repr, unknown))}; possible are {', '.join(sorted(known))}"
+            )
         missing = {"width", "height"} - set(values)
         if missing:
             raise ValueError(f"{' and '.join(sorted(missing))} must be given")
@@ -132,12 +142,14 @@ class InputSpec:
         if len(numbers) == 1:
             return numbers * count
         if len(numbers) != count:
-            raise ValueError(f"{name} has {len(numbers)} entries; channels {self.channels} need {count} (or 1 for all)")
+            raise ValueError(
+                f"{name} has {len(numbers)} entries; channels {self.channels} need {count} (or 1 for all)"
+            )
         return numbers
 
 
 class Preprocessor:
-    """Prepares images for a model. Tables and scratch are kept while the image's size and encoding stay the same.
+    """Prepares images for a model. Tables and scratch are kept while image size and encoding stay the same.
 
     Not for several threads at once; one each is cheap.
     """
@@ -158,15 +170,17 @@ class Preprocessor:
         is_bigendian: bool = False,
         out: NDArray[Any] | None = None,
     ) -> NDArray[Any]:
-        """The tensor [1, ...] of an image as sensor_msgs/Image has it; valid until the next call unless `out` is given.
+        """The tensor [1, ...] of an image as in sensor_msgs/Image; valid until the next call without `out`.
 
         Args:
-            data: bytes of the image: anything with the buffer protocol. nv12 and nv21 have the chroma rows after the luma rows, with the
-                same step; 4:2:2 rows and chroma rows hold whole pairs, so that an odd width needs a step of one pixel more.
+            data: bytes of the image: anything with the buffer protocol. nv12 and nv21 have the chroma rows
+                after the luma rows, with the same step; 4:2:2 rows and chroma rows hold whole pairs, so that
+                an odd width needs a step of one pixel more.
             width, height: pixels, 1 to 32768 each.
             step: bytes from one row to the next; more than the pixels need is skipped.
-            encoding: one of ENCODINGS. mono16 is scaled to 0..255; alpha is dropped; YUV is BT.601 with limited range; Bayer images
-                are demosaiced bilinearly, their outermost rows and columns repeat their inner neighbours, and they need 3x3 pixels.
+            encoding: one of ENCODINGS. mono16 is scaled to 0..255; alpha is dropped; YUV is BT.601 with
+                limited range; Bayer images are demosaiced bilinearly, their outermost rows and columns repeat
+                their inner neighbours, and they need 3x3 pixels.
             is_bigendian: matters for mono16 only.
             out: C-contiguous, of the spec's shape and dtype.
 
@@ -184,7 +198,9 @@ class Preprocessor:
         if out is None:
             out = self._out
         elif out.shape != self._out.shape or out.dtype != self._out.dtype or not out.flags.c_contiguous:
-            raise ValueError(f"out is {out.dtype} {out.shape}; a contiguous {self._out.dtype} {self._out.shape} is needed")
+            raise ValueError(
+                f"out is {out.dtype} {out.shape}; a contiguous {self._out.dtype} {self._out.shape} is needed"
+            )
         if step < 0:
             raise ValueError(f"step is {step}; it cannot be negative")
         self._plan.run(_bytes_of(data), step, out.reshape(-1).view(np.uint8))
@@ -221,10 +237,11 @@ class Preprocessor:
 
 
 Rectangle = tuple[int, int, int, int]
+"""x, y, width, height"""
 
 
 def placement(resize: str, image: tuple[int, int], target: tuple[int, int]) -> tuple[Rectangle, Rectangle]:
-    """Which part of the image (x, y, width, height) goes to which part of the tensor; sizes are (width, height)."""
+    """Which part of the image goes to which part of the tensor; `image` and `target` are (width, height)."""
     (width, height), (out_width, out_height) = image, target
     crop, rect = (0, 0, width, height), (0, 0, out_width, out_height)
     if resize == "crop":
@@ -253,7 +270,9 @@ def _bytes_of(data: Any) -> memoryview:
     try:
         view = memoryview(data)
     except TypeError:
-        raise TypeError(f"image data must have the buffer protocol, as bytes has; got {type(data).__name__}") from None
+        raise TypeError(
+            f"image data must have the buffer protocol, as bytes has; got {type(data).__name__}"
+        ) from None
     if not view.c_contiguous:
         raise TypeError("image data must be contiguous in memory")
     return view.cast("B")

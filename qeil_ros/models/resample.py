@@ -19,7 +19,7 @@ def nearest(source: int, target: int) -> PairTaps:
 
 
 def bilinear(source: int, target: int) -> PairTaps:
-    """The two samples around each centre and the second one's weight; half-pixel centres, edges repeated (OpenCV's INTER_LINEAR)."""
+    """The two samples around each half-pixel centre and the second one's weight (OpenCV's INTER_LINEAR)."""
     position = (np.arange(target) + 0.5) * (source / target) - 0.5
     first = np.floor(position)
     weight = np.where((first < 0) | (first >= source - 1), 0.0, position - first)
@@ -29,10 +29,10 @@ def bilinear(source: int, target: int) -> PairTaps:
 
 
 def antialiased(source: int, target: int, kernel: str) -> FilterTaps:
-    """A filter that widens when it shrinks the image, as PIL's resize has it (Pillow, `BILINEAR` and `BICUBIC`).
+    """A filter that widens as the image shrinks, as Pillow's BILINEAR and BICUBIC do.
 
     Returns:
-        start [target], count [target] and weights [target, widest] in fixed point; weights past the count are 0.
+        start [target], count [target], weights [target, widest] in fixed point; those past the count are 0.
     """
     function, support = _KERNELS[kernel]
     scale = source / target

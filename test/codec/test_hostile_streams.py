@@ -1,4 +1,4 @@
-"""Streams from a stranger: each fault has its class, nothing is allocated past the limits, and no bytes at all crash the decoder."""
+"""Streams from a stranger: each fault has its class, nothing exceeds the limits, no bytes crash the decoder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,14 @@ TENSOR = encode(X, bits=3)
 CHANNEL = encode(X, bits=3, granularity="channel", axis=0)
 GROUP = encode(X, bits=3, granularity="group", group_size=8)
 IDENTITY = encode(np.arange(20, dtype=np.uint8))
-STREAMS = [TENSOR, CHANNEL, GROUP, IDENTITY, encode(X.astype(np.float16), bits=7), encode(np.arange(9, dtype=np.int8), bits=4)]
+STREAMS = [
+    TENSOR,
+    CHANNEL,
+    GROUP,
+    IDENTITY,
+    encode(X.astype(np.float16), bits=7),
+    encode(np.arange(9, dtype=np.int8), bits=4),
+]
 
 
 def sealed(body: bytes) -> bytes:
@@ -88,7 +95,9 @@ def changed(stream: bytes, at: int, value: bytes | int) -> bytes:
         (changed(TENSOR, len(TENSOR) - 5, 0xFF), CorruptError, "unused bits"),
     ],
 )
-def test_each_fault_has_its_class_and_is_named(stream: bytes, kind: type[BitstreamError], message: str) -> None:
+def test_each_fault_has_its_class_and_is_named(
+    stream: bytes, kind: type[BitstreamError], message: str
+) -> None:
     with pytest.raises(kind, match=message) as caught:
         decode(stream)
     assert type(caught.value) is kind
@@ -141,7 +150,9 @@ def test_limits_must_be_positive() -> None:
 @pytest.mark.parametrize("dimensions", [b"\x80\x80\x80\x08", b"\x80\x80\x40\x10", b"\xff\xff\x03\xff\x7f"])
 def test_a_header_that_announces_gigabytes_takes_no_memory(dimensions: bytes) -> None:
     count = sum(byte < 128 for byte in dimensions)
-    stream = sealed(b"\xc5\x51\x01\x00" + bytes([1 | count << 4, 7, 1, 0]) + dimensions + bytes(5) + bytes(200))
+    stream = sealed(
+        b"\xc5\x51\x01\x00" + bytes([1 | count << 4, 7, 1, 0]) + dimensions + bytes(5) + bytes(200)
+    )
     decoder = Decoder(Limits(max_elements=2**31 - 1))
     tracemalloc.start()
     with pytest.raises(BitstreamError):
@@ -160,7 +171,11 @@ def both(stream: bytes) -> None:
             decode(stream)
         return
     decoded = decode(stream)
-    assert (decoded.dtype, decoded.shape, decoded.tobytes()) == (expected.dtype, expected.shape, expected.tobytes())
+    assert (decoded.dtype, decoded.shape, decoded.tobytes()) == (
+        expected.dtype,
+        expected.shape,
+        expected.tobytes(),
+    )
     if decoded.dtype.kind == "f":
         assert np.isfinite(decoded).all()
 

@@ -1,4 +1,4 @@
-"""The compiled kernels by themselves: checksum, packing, and the promises on which equal bytes on all machines rest."""
+"""The compiled kernels by themselves, and the promises on which equal bytes on all machines rest."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def test_crc32c_by_instruction_and_by_table_agree_at_every_length_and_alignment(
 
 
 def test_the_build_does_not_fuse_multiply_and_add() -> None:
-    assert not _kernels.contracts(), "build with -ffp-contract=off: the encoder's bytes must not depend on the processor"
+    assert not _kernels.contracts(), (
+        "build with -ffp-contract=off: the encoder's bytes must not depend on the processor"
+    )
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
@@ -64,7 +66,14 @@ def test_wrong_sizes_raise_instead_of_writing_past_a_buffer() -> None:
         uniform.encode(data, 1, 10, np.empty(10, np.uint8))
     with pytest.raises(ValueError, match="no parameters"):
         uniform.decode(data, 1, 10, data)
-    for dtype, inner, count, bits in [(0, 10, 1, 8), (5, 10, 1, 8), (1, 0, 1, 8), (1, 10, 0, 8), (1, 10, 1, 0), (1, 10, 1, 9)]:
+    for dtype, inner, count, bits in [
+        (0, 10, 1, 8),
+        (5, 10, 1, 8),
+        (1, 0, 1, 8),
+        (1, 10, 0, 8),
+        (1, 10, 1, 0),
+        (1, 10, 1, 9),
+    ]:
         with pytest.raises(ValueError):
             uniform.choose(data, dtype, inner, count, bits, False, None, parameters)
     with pytest.raises(ValueError, match="parameters"):

@@ -1,4 +1,4 @@
-"""Encoding and decoding: the fast path against the reference to the byte, and the errors that quantization may make."""
+"""The fast path against the reference, to the byte, and the errors that quantization may make."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ DTYPES = ("float32", "float16", "uint8", "int8")
 
 @st.composite
 def tensors(draw: st.DrawFn) -> np.ndarray:
-    shape = draw(st.lists(st.integers(1, 12), min_size=1, max_size=4).map(tuple) | st.tuples(st.integers(1, 1500)))
+    shape = draw(
+        st.lists(st.integers(1, 12), min_size=1, max_size=4).map(tuple) | st.tuples(st.integers(1, 1500))
+    )
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     kind = draw(st.sampled_from(["normal", "laplace", "relu", "offset", "constant", "integers", "outlier"]))
     x = random.normal(size=shape)
@@ -44,7 +46,10 @@ def tensors(draw: st.DrawFn) -> np.ndarray:
 
 @st.composite
 def arguments(draw: st.DrawFn) -> dict[str, Any]:
-    chosen: dict[str, Any] = {"bits": draw(st.integers(1, 8)), "granularity": draw(st.sampled_from(["tensor", "channel", "group"]))}
+    chosen: dict[str, Any] = {
+        "bits": draw(st.integers(1, 8)),
+        "granularity": draw(st.sampled_from(["tensor", "channel", "group"])),
+    }
     if chosen["granularity"] == "channel":
         chosen["axis"] = draw(st.sampled_from([-1, 0]))
     elif chosen["granularity"] == "group":
@@ -62,7 +67,12 @@ def test_bytes_and_values_equal_the_reference(x: np.ndarray, how: dict[str, Any]
     assert decoded.dtype == x.dtype and decoded.shape == x.shape
     assert decoded.tobytes() == reference.decode(stream).tobytes()
     info = peek(stream)
-    assert (info.shape, info.dtype, info.bits, info.stream_bytes) == (x.shape, x.dtype, how["bits"], len(stream))
+    assert (info.shape, info.dtype, info.bits, info.stream_bytes) == (
+        x.shape,
+        x.dtype,
+        how["bits"],
+        len(stream),
+    )
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
@@ -82,7 +92,9 @@ def sets_of(stream: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     step = unit * 2 ** (8 - info.bits)
     low = table["zero"] * unit
     sets = np.arange(info.elements) // info.inner % info.parameter_sets
-    return tuple((values[sets]).reshape(info.shape) for values in (step, low, low + step * (2**info.bits - 1)))
+    return tuple(
+        (values[sets]).reshape(info.shape) for values in (step, low, low + step * (2**info.bits - 1))
+    )
 
 
 @settings(max_examples=300, deadline=None)
@@ -110,7 +122,9 @@ def test_the_step_of_a_covered_range_is_hardly_wider_than_it_must_be(x: np.ndarr
 
 
 @settings(max_examples=150, deadline=None)
-@given(x=tensors().filter(lambda x: x.dtype.kind == "f"), bits=st.integers(5, 8), axis=st.sampled_from([0, -1]))
+@given(
+    x=tensors().filter(lambda x: x.dtype.kind == "f"), bits=st.integers(5, 8), axis=st.sampled_from([0, -1])
+)
 def test_zero_stays_zero_from_five_bits_on(x: np.ndarray, bits: int, axis: int) -> None:
     decoded = decode(encode(x, bits=bits, granularity="channel", axis=axis))
     other = tuple(k for k in range(x.ndim) if k != axis % x.ndim)
@@ -121,7 +135,8 @@ def test_zero_stays_zero_from_five_bits_on(x: np.ndarray, bits: int, axis: int) 
 @pytest.mark.parametrize("source", ["normal", "laplace"])
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
 def test_clipping_by_squared_error_beats_the_range_and_nears_the_optimum(source: str, bits: int) -> None:
-    """Optimal uniform quantizers' signal-to-noise ratios [dB]: Max (1960) for the Gaussian; numerically for the Laplacian."""
+    """Optimal uniform quantizers' signal-to-noise ratios [dB]: Max (1960) for the Gaussian; numerically for
+    the Laplacian."""
     best = {"normal": (4.40, 9.25, 14.27, 19.38), "laplace": (3.01, 7.07, 11.44, 15.96)}[source][bits - 1]
     x = getattr(np.random.default_rng(5), source)(size=60_000).astype(np.float32)
     ratio = {}
@@ -136,7 +151,9 @@ def test_clipping_by_squared_error_beats_the_range_and_nears_the_optimum(source:
 
 def test_one_sided_and_sparse_features_are_not_spent_on_levels_below_zero() -> None:
     x = np.maximum(np.random.default_rng(3).normal(size=20_000), 0).astype(np.float32)
-    error = {clip: float(((x - decode(encode(x, bits=2, clip=clip))) ** 2).mean()) for clip in ("range", "mse")}
+    error = {
+        clip: float(((x - decode(encode(x, bits=2, clip=clip))) ** 2).mean()) for clip in ("range", "mse")
+    }
     assert error["mse"] < 0.65 * error["range"]
 
 
@@ -171,7 +188,13 @@ def test_streams_may_come_in_any_buffer_and_at_any_alignment() -> None:
     stream = encode(x, bits=5)
     expected = decode(stream)
     shifted = memoryview(b"\0" + stream)[1:]
-    for buffer in (bytearray(stream), memoryview(stream), shifted, np.frombuffer(stream, np.uint8), array.array("B", stream)):
+    for buffer in (
+        bytearray(stream),
+        memoryview(stream),
+        shifted,
+        np.frombuffer(stream, np.uint8),
+        array.array("B", stream),
+    ):
         assert np.array_equal(decode(buffer), expected)
 
 
@@ -207,7 +230,9 @@ def test_tensors_may_be_strided_big_endian_or_misaligned() -> None:
         (np.zeros(3, np.float32), {"clip": (0.0, np.inf)}, "finite"),
     ],
 )
-def test_what_cannot_be_encoded_is_refused_with_the_reason(x: np.ndarray, how: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_encoded_is_refused_with_the_reason(
+    x: np.ndarray, how: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         encode(x, **how)
 
@@ -218,7 +243,11 @@ def test_other_element_types_are_refused() -> None:
 
 
 def test_extreme_but_valid_values_come_back_finite_and_close() -> None:
-    for x in (np.array([-(2.0**126), 2.0**126], np.float32), np.array([0, 1e-45, 2e-45], np.float32), np.array([1e-38, 1.0], np.float32)):
+    for x in (
+        np.array([-(2.0**126), 2.0**126], np.float32),
+        np.array([0, 1e-45, 2e-45], np.float32),
+        np.array([1e-38, 1.0], np.float32),
+    ):
         for bits in range(1, 9):
             for clip in ("range", "mse"):
                 decoded = decode(encode(x, bits=bits, clip=clip)).astype(np.float64)

@@ -1,4 +1,5 @@
-"""Image preparation against OpenCV and Pillow, for every encoding, with padding in the rows, odd sizes, borders and tiny images.
+"""Image preparation against OpenCV and Pillow, for every encoding, with padding in the rows, odd sizes,
+borders and tiny images.
 
 Pixels are compared on the scale of 0 to 255: a tolerance of 1 is 1/255 of the range.
 """
@@ -17,7 +18,14 @@ from PIL import Image
 
 from qeil_ros.models.preprocess import ENCODINGS, InputSpec, Preprocessor, placement
 
-SIZES = [((640, 480), (224, 224)), ((33, 17), (224, 100)), ((5, 7), (3, 2)), ((3, 3), (64, 64)), ((320, 180), (96, 96)), ((61, 47), (61, 47))]
+SIZES = [
+    ((640, 480), (224, 224)),
+    ((33, 17), (224, 100)),
+    ((5, 7), (3, 2)),
+    ((3, 3), (64, 64)),
+    ((320, 180), (96, 96)),
+    ((61, 47), (61, 47)),
+]
 COLOUR = ["rgb8", "bgr8", "rgba8", "bgra8", "8UC3", "8UC4"]
 YUV = ["yuv422", "uyvy", "yuv422_yuy2", "yuyv", "nv12", "nv21"]
 BAYER = ["bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8"]
@@ -63,7 +71,9 @@ def sample(encoding: str, width: int, height: int, padding: int = 0) -> tuple[np
     return data, step, np.ascontiguousarray(image)
 
 
-def prepare(data: Any, width: int, height: int, step: int, encoding: str, target: tuple[int, int], **fields: Any) -> np.ndarray:
+def prepare(
+    data: Any, width: int, height: int, step: int, encoding: str, target: tuple[int, int], **fields: Any
+) -> np.ndarray:
     spec = InputSpec(width=target[0], height=target[1], **{"layout": "NHWC", **fields})
     return Preprocessor(spec)(data, width, height, step, encoding)[0]
 
@@ -79,14 +89,18 @@ def rgb(image: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("padding", [0, 6])
 @pytest.mark.parametrize("size", [(64, 48), (63, 47), (6, 4), (5, 3), (3, 3)])
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_decoding_without_resizing_equals_opencv_exactly(encoding: str, size: tuple[int, int], padding: int) -> None:
+def test_decoding_without_resizing_equals_opencv_exactly(
+    encoding: str, size: tuple[int, int], padding: int
+) -> None:
     data, step, image = sample(encoding, *size, padding)
     assert apart(prepare(data, *size, step, encoding, size), rgb(image)) == 0
 
 
 @pytest.mark.parametrize(("size", "target"), SIZES)
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_bilinear_equals_opencv_within_one_level(encoding: str, size: tuple[int, int], target: tuple[int, int]) -> None:
+def test_bilinear_equals_opencv_within_one_level(
+    encoding: str, size: tuple[int, int], target: tuple[int, int]
+) -> None:
     data, step, image = sample(encoding, *size, 4)
     assert apart(prepare(data, *size, step, encoding, target), rgb(cv2.resize(image, target))) < 1
 
@@ -100,9 +114,12 @@ def test_nearest_equals_opencv_exactly(encoding: str, size: tuple[int, int], tar
 
 
 def pillow(image: np.ndarray, target: tuple[int, int], interpolation: str) -> np.ndarray:
-    """Horizontally, then vertically. (In one call, versions from 13 on go vertically first where that is faster, which rounds differently.)"""
+    """Horizontally, then vertically. (In one call, versions from 13 on go vertically first where that is
+    faster, which rounds differently.)"""
     method = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[interpolation]
-    return np.asarray(Image.fromarray(image).resize((target[0], image.shape[0]), method).resize(target, method))
+    return np.asarray(
+        Image.fromarray(image).resize((target[0], image.shape[0]), method).resize(target, method)
+    )
 
 
 @pytest.mark.parametrize(("size", "target"), [*SIZES, ((640, 480), (7, 300)), ((4, 200), (90, 3))])
@@ -139,7 +156,8 @@ def test_any_size_to_any_size(
 
 
 def test_ros_and_opencv_name_bayer_images_differently() -> None:
-    """ROS names the first two rows; OpenCV's old constants the pixels from (1, 1) on. A red picture must come out red."""
+    """ROS names the first two rows; OpenCV's old constants the pixels from (1, 1) on. A red picture must come
+    out red."""
     raw = np.zeros((8, 8), np.uint8)
     raw[0::2, 0::2] = 200  # the red pixels of RGGB
     ours = prepare(raw, 8, 8, 8, "bayer_rggb8", (8, 8))
@@ -170,7 +188,9 @@ def test_grey_from_colour_equals_opencv(encoding: str) -> None:
 @pytest.mark.parametrize("channels", ["rgb", "bgr", "mono"])
 @pytest.mark.parametrize("antialias", [False, True])
 @pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "mono8"])
-def test_layout_channels_and_normalisation(layout: str, channels: str, antialias: bool, encoding: str) -> None:
+def test_layout_channels_and_normalisation(
+    layout: str, channels: str, antialias: bool, encoding: str
+) -> None:
     mean, std = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)) if channels != "mono" else ((0.45,), (0.226,))
     how: dict[str, Any] = {"channels": channels, "antialias": antialias}
     data, step, _ = sample(encoding, 50, 40)
@@ -179,7 +199,9 @@ def test_layout_channels_and_normalisation(layout: str, channels: str, antialias
     ours = Preprocessor(spec)(data, 50, 40, step, encoding)
     assert ours.shape == spec.shape and ours.dtype == np.float32
     expected = (plain / 255 - mean) / std
-    np.testing.assert_allclose(ours[0].transpose(1, 2, 0) if layout == "NCHW" else ours[0], expected, atol=3e-6)
+    np.testing.assert_allclose(
+        ours[0].transpose(1, 2, 0) if layout == "NCHW" else ours[0], expected, atol=3e-6
+    )
     colour = prepare(data, 50, 40, step, encoding, (31, 23), antialias=antialias)
     if channels == "bgr":
         assert np.array_equal(plain, colour[..., ::-1])
@@ -191,7 +213,9 @@ def test_output_types(layout: str, antialias: bool) -> None:
     data, step, _ = sample("rgb8", 50, 40)
     how: dict[str, Any] = {"layout": layout, "antialias": antialias}
     plain = prepare(data, 50, 40, step, "rgb8", (31, 23), **how)
-    assert np.array_equal(prepare(data, 50, 40, step, "rgb8", (31, 23), dtype="float16", **how), plain.astype(np.float16))
+    assert np.array_equal(
+        prepare(data, 50, 40, step, "rgb8", (31, 23), dtype="float16", **how), plain.astype(np.float16)
+    )
     assert np.array_equal(prepare(data, 50, 40, step, "rgb8", (31, 23), dtype="uint8", **how), np.rint(plain))
     shifted = prepare(data, 50, 40, step, "rgb8", (31, 23), dtype="int8", mean=128, **how)
     assert np.array_equal(shifted, np.rint(plain - np.float32(128)))
@@ -211,8 +235,13 @@ def test_crop_takes_the_centre_of_the_targets_shape(encoding: str, size: tuple[i
     assert width == height == min(size)
     assert (x, y) == ((size[0] - width) // 2, (size[1] - height) // 2)
     part = np.ascontiguousarray(image[y : y + height, x : x + width])
-    assert apart(prepare(data, *size, step, encoding, (24, 24), resize="crop"), rgb(cv2.resize(part, (24, 24)))) < 1
-    ours = prepare(data, *size, step, encoding, (24, 24), resize="crop", interpolation="bicubic", antialias=True)
+    assert (
+        apart(prepare(data, *size, step, encoding, (24, 24), resize="crop"), rgb(cv2.resize(part, (24, 24))))
+        < 1
+    )
+    ours = prepare(
+        data, *size, step, encoding, (24, 24), resize="crop", interpolation="bicubic", antialias=True
+    )
     assert apart(ours, rgb(pillow(part, (24, 24), "bicubic"))) == 0
 
 
@@ -222,7 +251,9 @@ def test_crop_takes_the_centre_of_the_targets_shape(encoding: str, size: tuple[i
 def test_fit_shows_the_whole_image_and_pads(size: tuple[int, int], antialias: bool, layout: str) -> None:
     data, step, image = sample("rgb8", *size)
     _, (x, y, width, height) = placement("fit", size, (40, 40))
-    spec = InputSpec(width=40, height=40, layout=layout, resize="fit", pad=114, antialias=antialias, mean=10, std=2)
+    spec = InputSpec(
+        width=40, height=40, layout=layout, resize="fit", pad=114, antialias=antialias, mean=10, std=2
+    )
     out = np.full(spec.shape, np.nan, np.float32)
     ours = Preprocessor(spec)(data, *size, step, "rgb8", out=out)[0]
     ours = (ours.transpose(1, 2, 0) if layout == "NCHW" else ours) * 2 + 10
@@ -241,7 +272,13 @@ def test_placement_keeps_at_least_one_pixel() -> None:
 
 def test_a_preprocessor_follows_changes_of_size_and_encoding() -> None:
     prepare_one = Preprocessor(InputSpec(width=20, height=10, layout="NHWC"))
-    for encoding, size in [("rgb8", (30, 20)), ("mono8", (30, 20)), ("rgb8", (31, 20)), ("nv12", (32, 20)), ("rgb8", (30, 20))]:
+    for encoding, size in [
+        ("rgb8", (30, 20)),
+        ("mono8", (30, 20)),
+        ("rgb8", (31, 20)),
+        ("nv12", (32, 20)),
+        ("rgb8", (30, 20)),
+    ]:
         data, step, image = sample(encoding, *size)
         assert apart(prepare_one(data, *size, step, encoding)[0], rgb(cv2.resize(image, (20, 10)))) < 1
 
@@ -262,7 +299,13 @@ def test_the_output_is_reused_unless_one_is_given() -> None:
 def test_any_buffer_of_bytes_will_do() -> None:
     data, step, _ = sample("rgb8", 30, 20)
     expected = prepare(data, 30, 20, step, "rgb8", (20, 10)).copy()
-    for buffer in (data.tobytes(), bytearray(data), memoryview(data), array.array("B", data.tobytes()), data.reshape(-1)):
+    for buffer in (
+        data.tobytes(),
+        bytearray(data),
+        memoryview(data),
+        array.array("B", data.tobytes()),
+        data.reshape(-1),
+    ):
         assert np.array_equal(prepare(buffer, 30, 20, step, "rgb8", (20, 10)), expected)
     with pytest.raises(TypeError, match="buffer protocol"):
         prepare([1, 2, 3], 30, 20, step, "rgb8", (20, 10))
