@@ -31,7 +31,7 @@ def serialize(message: Any) -> bytes:
     try:
         codec.encode(message, parts.append, 0)
         return b"".join(parts)
-    except (struct.error, AttributeError, TypeError, OverflowError, UnicodeEncodeError) as error:
+    except (struct.error, AttributeError, TypeError, ValueError, OverflowError) as error:
         raise SerializationError(f"cannot serialize {name_of(cls)}: {error}") from error
 
 
