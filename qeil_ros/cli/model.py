@@ -212,11 +212,11 @@ def _try(folder: ModelFolder, bits: int, runs: int, threads: int) -> dict[str, A
             pipeline = AgentPipeline(folder, threads=threads)
             width, height = folder.input.width, folder.input.height
             picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-            image = pipeline.prepare(memoryview(picture).cast("B"), width, height, 3 * width, "rgb8")
+            image = pipeline.prepare(picture, width, height, 3 * width, "rgb8")
             features = pipeline.features(image, name)
-            found["agent_s"] = _median_s(lambda p=pipeline, i=image, n=name: p.features(i, n), runs)  # type: ignore[misc]
+            found["agent_s"] = _median_s(lambda p=pipeline, i=image, n=name: p.features(i, n), runs)
             coded = bytes(pipeline.code(features, bits))
-            found["code_s"] = _median_s(lambda p=pipeline, f=features: p.code(f, bits), runs)  # type: ignore[misc]
+            found["code_s"] = _median_s(lambda p=pipeline, f=features: p.code(f, bits), runs)
             found["bytes"] = len(coded)
             received = decode(coded)
             found["distortion"] = distortion(features, received)
@@ -224,7 +224,7 @@ def _try(folder: ModelFolder, bits: int, runs: int, threads: int) -> dict[str, A
         for role, load in (("server", folder.server), ("local", folder.local)):
             if folder.has(role, name):
                 part = load(name, threads=threads)
-                found[f"{role}_s"] = _median_s(lambda p=part, f=features: p.run(f[None]), runs)  # type: ignore[misc]
+                found[f"{role}_s"] = _median_s(lambda p=part, f=features: p.run(f[None]), runs)
         missing = [
             role for role in ("agent", "server", "local") if split.part(role) and not folder.has(role, name)
         ]
@@ -305,7 +305,8 @@ def _numbers(option: str, text: str) -> list[float]:
 def _load(model: str) -> ModelFolder:
     from qeil_ros.models.folder import ModelFolder
 
-    return _or_say(lambda: ModelFolder.load(model))
+    folder: ModelFolder = _or_say(lambda: ModelFolder.load(model))
+    return folder
 
 
 def _or_say(work: Any) -> Any:

@@ -6,6 +6,7 @@ No small message may cause a large allocation, and a cut-off JPEG is refused ins
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,8 +22,8 @@ _JPEG_STANDALONE = frozenset(range(0xD0, 0xD9)) | {0x01}
 _PADDING_BYTES = 4096  # some cameras fill their buffer up after the end marker
 
 
-def decode(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> NDArray:
-    """The image as uint8 BGR [height, width, 3]; a JPEG's orientation tag is not applied.
+def decode(data: Any, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
+    """The image in a buffer of bytes as uint8 BGR [height, width, 3], a JPEG's orientation tag not applied.
 
     Raises:
         ValueError: neither JPEG nor PNG, corrupt, cut off, or of more than `max_pixels`.
@@ -39,14 +40,14 @@ def decode(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> NDArray:
     return image
 
 
-def image_size(buffer: NDArray) -> tuple[int, int]:
+def image_size(buffer: NDArray[Any]) -> tuple[int, int]:
     """(width, height) from the header of a whole JPEG or PNG file. Raises ValueError as `decode` does."""
     start = buffer[:8].tobytes()
     tail = buffer[-_PADDING_BYTES:].tobytes()
     if start.startswith(_JPEG_START):
         if _JPEG_END not in tail:
             raise ValueError(f"the JPEG of {buffer.size} bytes is cut off: it has no end marker")
-        return _jpeg_size(memoryview(buffer))
+        return _jpeg_size(buffer.data)
     if start == _PNG_START:
         if _PNG_END not in tail:
             raise ValueError(f"the PNG of {buffer.size} bytes is cut off: it has no end chunk")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
@@ -23,7 +23,7 @@ class Engine(Protocol):
     depth: int
     """Batches it can hold at a time. More are not submitted: frames wait where deadlines count."""
 
-    def submit(self, split: str, features: NDArray) -> Future[list[Answer]]:
+    def submit(self, split: str, features: NDArray[Any]) -> Future[list[Answer]]:
         """One answer per row of `features` [B, *shape], later; an exception where the model failed."""
         ...
 
@@ -50,7 +50,7 @@ class OnnxEngine:
         self.device = next(iter(self._parts.values())).device
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="server-part")
 
-    def submit(self, split: str, features: NDArray) -> Future[list[Answer]]:
+    def submit(self, split: str, features: NDArray[Any]) -> Future[list[Answer]]:
         return self._worker.submit(self._parts[split].run, features)
 
     def close(self) -> None:

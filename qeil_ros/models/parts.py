@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ class AgentPart:
         _check(self._runtime, self._output, (1, *split.shape), split.dtype, f"split {split.name!r}")
         self.warm_up(folder.input.dtype)
 
-    def run(self, image: NDArray) -> NDArray:
+    def run(self, image: NDArray[Any]) -> NDArray[Any]:
         """Features [1, *split.shape] of a prepared image [1, ...] (what `preprocess.Preprocessor` gives)."""
         return self._runtime.run({self._input.name: image}, self._output.name)
 
@@ -86,7 +87,7 @@ class AnsweringPart:
             zeros((1, *split.shape), split.dtype)
         )  # warm up; a wrong vocabulary or label list shows here
 
-    def run(self, features: NDArray) -> list[Answer]:
+    def run(self, features: NDArray[Any]) -> list[Answer]:
         """One answer per row of `features` [B, *split.shape] of the split's dtype.
 
         Raises:
@@ -99,7 +100,7 @@ class AnsweringPart:
             )
         return self._reader.answers(self._forward, features)
 
-    def _forward(self, features: NDArray, extra: Mapping[str, NDArray]) -> NDArray:
+    def _forward(self, features: NDArray[Any], extra: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         size = self.max_batch
         if size is None or len(features) == size:
             return self._once(features, extra)
@@ -109,7 +110,7 @@ class AnsweringPart:
         ]
         return np.concatenate(outputs)
 
-    def _once(self, features: NDArray, extra: Mapping[str, NDArray]) -> NDArray:
+    def _once(self, features: NDArray[Any], extra: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         """One run of the graph; rows are repeated up to the batch that a graph of fixed size wants."""
         rows = len(features)
         feeds = {self._features.name: features, **extra}
@@ -143,5 +144,5 @@ def _check(runtime: Runtime, info: TensorInfo, shape: tuple[int, ...], dtype: st
         )
 
 
-def _padded(x: NDArray, rows: int) -> NDArray:
+def _padded(x: NDArray[Any], rows: int) -> NDArray[Any]:
     return np.concatenate([x, np.repeat(x[-1:], rows - len(x), axis=0)])

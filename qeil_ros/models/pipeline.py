@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,36 +42,37 @@ class AgentPipeline:
 
     def prepare(
         self,
-        data: bytes | memoryview,
+        data: Any,
         width: int,
         height: int,
         step: int,
         encoding: str,
         is_bigendian: bool = False,
-    ) -> NDArray:
-        """The model's input [1, ...] from a raw image. Raises ValueError for a wrong size or encoding."""
+    ) -> NDArray[Any]:
+        """The model's input [1, ...] from a raw image in any buffer. ValueError: a wrong size or encoding."""
         return self._prepare(data, width, height, step, encoding, is_bigendian)
 
-    def prepare_compressed(self, data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> NDArray:
+    def prepare_compressed(self, data: Any, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
         """The model's input [1, ...] from a JPEG or PNG. Raises ValueError for one that cannot be decoded."""
         image = decode(data, max_pixels)
         height, width = image.shape[:2]
-        return self._prepare(memoryview(image).cast("B"), width, height, 3 * width, "bgr8", False)
+        return self._prepare(image, width, height, 3 * width, "bgr8", False)
 
-    def features(self, image: NDArray, split: str) -> NDArray:
+    def features(self, image: NDArray[Any], split: str) -> NDArray[Any]:
         """The features [*split.shape] of a prepared image."""
-        return self._agents[split].run(image)[0]
+        (features,) = self._agents[split].run(image)
+        return np.asarray(features)
 
-    def code(self, features: NDArray, bits: int) -> memoryview:
+    def code(self, features: NDArray[Any], bits: int) -> memoryview:
         """The features as a bitstream of `bits` a value."""
         return self._encoder.encode(features, bits=bits)
 
-    def distortion(self, features: NDArray, coded: memoryview, split: str) -> float:
+    def distortion(self, features: NDArray[Any], coded: memoryview, split: str) -> float:
         """What coding did to the features: mean |x - x^| / mean |x|."""
         return distortion(features, self._decoders[split].decode(coded))
 
 
-def distortion(x: NDArray, y: NDArray) -> float:
+def distortion(x: NDArray[Any], y: NDArray[Any]) -> float:
     """mean |x - y| / mean |x|; NaN where x is all zeros and y is not."""
     exact, other = x.astype(np.float32, copy=False), y.astype(np.float32, copy=False)
     error, size = float(np.abs(exact - other).mean()), float(np.abs(exact).mean())

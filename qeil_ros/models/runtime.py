@@ -82,9 +82,10 @@ class Runtime:
         """The output of that name; without a name the only one. Raises ModelError."""
         return self._named(self.outputs, name, "output")
 
-    def run(self, feeds: Mapping[str, NDArray], output: str) -> NDArray:
+    def run(self, feeds: Mapping[str, NDArray[Any]], output: str) -> NDArray[Any]:
         """Runs the graph. Contiguous inputs are read in place. Safe to call from several threads."""
-        return self._session.run([output], dict(feeds))[0]
+        result: NDArray[Any] = self._session.run([output], dict(feeds))[0]
+        return result
 
     def _named(self, among: list[TensorInfo], name: str, what: str) -> TensorInfo:
         found = [info for info in among if info.name == name] if name else among
@@ -122,5 +123,5 @@ def _info(node: Any) -> TensorInfo:
     return TensorInfo(node.name, shape, _DTYPES.get(node.type, node.type))
 
 
-def zeros(shape: tuple[int, ...], dtype: str) -> NDArray:
+def zeros(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     return np.zeros(shape, np.dtype(dtype))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from .schema import ModelError, Section
 ReadWords = Callable[[str, str], list[str]]
 """(file, sha256 or "") -> the lines of a word list of the model folder."""
 
-Forward = Callable[[NDArray, Mapping[str, NDArray]], NDArray]
+Forward = Callable[[NDArray[Any], Mapping[str, NDArray[Any]]], NDArray[Any]]
 """(features [B, ...], further inputs by name, batch first) -> output [B, ...]."""
 
 
@@ -33,13 +33,13 @@ class Answer:
     """Best first."""
     scores: list[float] = field(default_factory=list)
     """One per label."""
-    embedding: NDArray = field(default_factory=lambda: np.zeros(0, np.float32))
+    embedding: NDArray[Any] = field(default_factory=lambda: np.zeros(0, np.float32))
     confidence: float = math.nan
     """0 to 1."""
 
 
 class Reader(Protocol):
-    def answers(self, forward: Forward, features: NDArray) -> list[Answer]:
+    def answers(self, forward: Forward, features: NDArray[Any]) -> list[Answer]:
         """One answer per row of `features` [B, ...]."""
 
 
@@ -128,7 +128,7 @@ class Captioner:
     def __init__(self, task: CaptionTask, words: list[str]) -> None:
         self._task, self._words = task, words
 
-    def answers(self, forward: Forward, features: NDArray) -> list[Answer]:
+    def answers(self, forward: Forward, features: NDArray[Any]) -> list[Answer]:
         """Captions by greedy search, all rows together; a row that has ended takes no part in later steps.
 
         The confidence is the mean of the chosen tokens' probabilities, the end token's included.
@@ -168,7 +168,7 @@ class Classifier:
     def __init__(self, task: ClassifyTask, labels: list[str]) -> None:
         self._task, self._labels = task, labels
 
-    def answers(self, forward: Forward, features: NDArray) -> list[Answer]:
+    def answers(self, forward: Forward, features: NDArray[Any]) -> list[Answer]:
         """Labels best first, equals in the list's order; confidence: the best score, if from 0 to 1."""
         task = self._task
         output = forward(features, {})
@@ -192,18 +192,19 @@ class Classifier:
 
 
 class Embedder:
-    def answers(self, forward: Forward, features: NDArray) -> list[Answer]:
+    def answers(self, forward: Forward, features: NDArray[Any]) -> list[Answer]:
         output = forward(features, {})
         rows = output.reshape(len(features), -1).astype(np.float32)
         return [Answer(embedding=row) for row in rows]
 
 
-def softmax(logits: NDArray) -> NDArray:
+def softmax(logits: NDArray[Any]) -> NDArray[Any]:
     """Along the last axis, in float32 or better; rows that hold only -inf or a NaN become NaN."""
-    shifted = logits.astype(np.promote_types(logits.dtype, np.float32))
+    shifted: NDArray[Any] = logits.astype(np.promote_types(logits.dtype, np.float32))
     with np.errstate(invalid="ignore"):
         shifted = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
-        return shifted / shifted.sum(axis=-1, keepdims=True)
+        shifted /= shifted.sum(axis=-1, keepdims=True)
+    return shifted
 
 
 def _unit(value: float) -> float:

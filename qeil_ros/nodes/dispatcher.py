@@ -64,7 +64,7 @@ class Dispatcher(Generic[T]):
         engine: Engine,
         batcher: DeadlineBatcher[T],
         outcome: Outcome[T],
-        decode: Callable[[Hashable, T], NDArray],
+        decode: Callable[[Hashable, T], NDArray[Any]],
         split_of: Callable[[Hashable], str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

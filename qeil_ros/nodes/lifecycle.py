@@ -11,7 +11,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 __all__ = ["ManagedNode"]
 
 
-class ManagedNode(LifecycleNode):
+class ManagedNode(LifecycleNode):  # type: ignore[misc]  # untyped where no ROS 2 is installed
     """A lifecycle node written as four plain methods; every one may be called again after the others.
 
     `configure` loads and creates, `activate` starts, `deactivate` stops, `cleanup` releases all that

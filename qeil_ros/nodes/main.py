@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Sequence
 
@@ -31,6 +32,8 @@ def run(make_node: Callable[[], LifecycleNode], args: Sequence[str] | None = Non
         node = make_node()
         if _autostart(node) and not _bring_up(node):
             sys.exit(1)
+        # What is loaded by now stays; the collector need not walk through it between two frames.
+        gc.freeze()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         executor.spin()

@@ -90,7 +90,9 @@ def declare(node: Node, parameters: type[P], on_change: Callable[[set[str]], Non
     hints = get_type_hints(parameters)
     values: dict[str, Any] = {}
     for name, field in fields.items():
-        default = field.default if field.default is not dataclasses.MISSING else field.default_factory()  # type: ignore[misc]
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
         try:
             declared = node.declare_parameter(name, default, descriptor(field, hints[name]))
         except Exception as error:  # rclpy has one exception for a wrong type, another for a wrong value
