@@ -1,0 +1,181 @@
+"""Limits on readings: how near each is, and what a sensor that has died counts for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from fnmatch import fnmatchcase
+from glob import escape
+
+from qeil_ros.platform.readings import Reading
+from qeil_ros.platform.sysfs import TripPoints
+
+__all__ = ["Finding", "Level", "Limit", "LimitWatch", "findings", "temperature_limit", "worst"]
+
+
+class Level(IntEnum):
+    """How near a limit is. What each level permits is `permit.Caps`' to say."""
+
+    CLEAR = 0
+    WARNING = 1
+    THROTTLE = 2
+    CRITICAL = 3
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Thresholds on all readings whose name matches; NaN where a level has none.
+
+    Attributes:
+        pattern: of reading names, as a shell has it: "temperature/*".
+        release: a level once reached holds until the value is this far on the good side of its threshold.
+        falling: the danger lies below the thresholds (energy left), not above (temperature).
+    """
+
+    pattern: str
+    warning: float = math.nan
+    throttle: float = math.nan
+    critical: float = math.nan
+    release: float = 0.0
+    falling: bool = False
+
+    def __post_init__(self) -> None:
+        sign = -1 if self.falling else 1
+        given = [sign * value for value in self.thresholds if not math.isnan(value)]
+        if given != sorted(given):
+            order = ">=" if self.falling else "<="
+            raise ValueError(
+                f"limit on {self.pattern}: {self.thresholds}; want warning {order} throttle {order} critical"
+            )
+        if not self.release >= 0:
+            raise ValueError(f"limit on {self.pattern}: release is {self.release}; want 0 or more")
+
+    @property
+    def thresholds(self) -> tuple[float, float, float]:
+        return (self.warning, self.throttle, self.critical)
+
+    @property
+    def set(self) -> bool:
+        return not all(math.isnan(value) for value in self.thresholds)
+
+    def concerns(self, reading: Reading) -> bool:
+        return self.set and fnmatchcase(reading.name, self.pattern)
+
+    def level(self, value: float, held: Level = Level.CLEAR) -> Level:
+        """The level of a value; `held` is the level in force so far, kept until the value is clear of it."""
+        sign = -1 if self.falling else 1
+        level = Level.CLEAR
+        for candidate, threshold in zip(
+            (Level.WARNING, Level.THROTTLE, Level.CRITICAL), self.thresholds, strict=True
+        ):
+            slack = self.release if held >= candidate else 0.0
+            if not math.isnan(threshold) and sign * value >= sign * threshold - slack:
+                level = candidate
+        return level
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One reading that is at or past a threshold, or that cannot be read any more."""
+
+    level: Level
+    name: str
+    reason: str
+
+
+def findings(limits: Iterable[Limit], readings: Sequence[Reading]) -> list[Finding]:
+    """What stands out in one sample, without memory and without hysteresis; worst first."""
+    found = [
+        _finding(limit, reading, level)
+        for limit in limits
+        for reading in readings
+        if limit.concerns(reading) and reading.good and (level := limit.level(reading.value))
+    ]
+    return sorted(found, key=lambda finding: -finding.level)
+
+
+def worst(found: Iterable[Finding]) -> Level:
+    return max((finding.level for finding in found), default=Level.CLEAR)
+
+
+class LimitWatch:
+    """The limits over time: with hysteresis, and with an eye on sensors that die.
+
+    A sensor that once gave values and has given none for `grace_s` counts as one at its throttle threshold:
+    the worst that can be assumed without stopping the robot for a loose wire. A limit on something that
+    never gave a value is listed in `blind`: it cannot be held, and the operator has to know.
+    """
+
+    def __init__(self, limits: Iterable[Limit], grace_s: float = 1.0) -> None:
+        self.limits = [limit for limit in limits if limit.set]
+        self.grace_s = grace_s
+        self.blind: list[str] = []
+        """Patterns of limits that nothing readable has matched so far."""
+        self._held: dict[tuple[str, str], Level] = {}  # pattern and reading name
+        self._good_s: dict[str, float] = {}
+
+    def update(self, readings: Sequence[Reading], now_s: float) -> list[Finding]:
+        """What stands out, worst first."""
+        found: list[Finding] = []
+        blind = []
+        for limit in self.limits:
+            concerned = [reading for reading in readings if limit.concerns(reading)]
+            found += filter(None, (self._judge(limit, reading, now_s) for reading in concerned))
+            if not any(reading.name in self._good_s for reading in concerned):
+                blind.append(limit.pattern)
+        self.blind = blind
+        return sorted(found, key=lambda finding: -finding.level)
+
+    def _judge(self, limit: Limit, reading: Reading, now_s: float) -> Finding | None:
+        key = (limit.pattern, reading.name)
+        held = self._held.get(key, Level.CLEAR)
+        if reading.good:
+            self._good_s[reading.name] = now_s
+            level = self._held[key] = limit.level(reading.value, held)
+            return _finding(limit, reading, level) if level else None
+        seen_s = self._good_s.get(reading.name)
+        if seen_s is None:
+            return None
+        if now_s - seen_s < self.grace_s:
+            return Finding(held, reading.name, f"{reading.name} cannot be read at present") if held else None
+        level = self._held[key] = max(held, Level.THROTTLE)
+        return Finding(
+            level,
+            reading.name,
+            f"{reading.name} has given no value for {now_s - seen_s:.0f} s ({reading.reason}); "
+            "taken to be at its limit",
+        )
+
+
+def temperature_limit(name: str, trips: TripPoints, release_c: float = 3.0) -> Limit:
+    """A limit for one temperature from the trip points that the machine itself has set.
+
+    Throttle lies at the passive trip point, where the kernel would slow everything down, or where there is
+    none at 85 % of the critical one in degrees Celsius. (The 85 % ceiling is the safety layer's of QEIL,
+    paper A; it does not say of which temperature: this reading of it is ours.) Warning lies 5 degrees
+    below, critical 5 degrees below the point where the machine would switch itself off. No limit where
+    there are no trip points.
+    """
+    throttle_c = trips.passive_c if not math.isnan(trips.passive_c) else 0.85 * trips.critical_c
+    critical_c = trips.critical_c - 5.0
+    if critical_c < throttle_c:  # a passive point just below the critical one
+        throttle_c = critical_c
+    return Limit(escape(name), throttle_c - 5.0, throttle_c, critical_c, release_c)
+
+
+def _finding(limit: Limit, reading: Reading, level: Level) -> Finding:
+    threshold = limit.thresholds[level - 1]
+    side = "below" if limit.falling else "over"
+    unit = f" {reading.unit}" if reading.unit else ""
+    # A level that only hysteresis still holds has a value on the good side of its threshold.
+    passed = reading.value <= threshold if limit.falling else reading.value >= threshold
+    word = (
+        f"{side} its {level.name.lower()} limit of"
+        if passed
+        else f"not yet clear of its {level.name.lower()} limit"
+    )
+    return Finding(
+        level, reading.name, f"{reading.name} {reading.value:.4g}{unit} {word} {threshold:.4g}{unit}"
+    )

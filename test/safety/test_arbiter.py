@@ -1,0 +1,413 @@
+"""The arbiter against a simulated world: frames, answers, a local model and a clock, in every order there is."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qeil_ros.safety.arbiter import Arbiter, ArbiterConfig, Key, Publish, RunLocal, Source
+from qeil_ros.safety.cost import Cost, RunTimes
+
+RUN = 7
+CONFIG = ArbiterConfig(margin_s=0.02, slack_s=0.005, most_pending=16, remembered=256)
+COST = Cost(typical_s=0.01, worst_s=0.015)
+
+
+@dataclass
+class World:
+    """Runs an arbiter on virtual time: wakes it when it asks to be, and runs its local model for `local_s`."""
+
+    config: ArbiterConfig = CONFIG
+    local_s: float = 0.01
+    local_problem: str = ""
+    published: list[tuple[float, Publish]] = field(default_factory=list)
+    now_s: float = 0.0
+    most_pending: int = 0
+
+    def __post_init__(self) -> None:
+        self.arbiter: Arbiter[str, str] = Arbiter(self.config)
+        self._events: list = []
+        self._order = itertools.count()
+        self._running = 0
+        self._woken = False
+
+    def at(self, time_s: float, event) -> None:
+        """`event(now_s)` returns the arbiter's actions."""
+        heapq.heappush(self._events, (time_s, next(self._order), event))
+
+    def frame(
+        self, at_s: float, sequence: int, time_left_s: float = 0.2, cost=COST, run: int = RUN, refusal=""
+    ):
+        key = Key(run, sequence)
+        self.at(at_s, lambda now: self.arbiter.frame(key, str(key), time_left_s, cost, at_s, now, refusal))
+
+    def answer(self, at_s: float, sequence: int, run: int = RUN) -> None:
+        self.at(at_s, lambda now: self.arbiter.offboard(Key(run, sequence), f"offboard {sequence}", now))
+
+    def eager(self, at_s: float, reason: str) -> None:
+        def switch(now):
+            self.arbiter.eager = reason
+            return self.arbiter.tick(now)
+
+        self.at(at_s, switch)
+
+    def stop_process(self, at_s: float, for_s: float) -> None:
+        """Nothing is handled between `at_s` and `at_s + for_s`; what came meanwhile is handled then, at once."""
+
+        def stopped(now):
+            self.now_s = max(now, at_s + for_s)
+            self._woken = True
+            return []
+
+        self.at(at_s, stopped)
+
+    def run(self, until_s: float = 1e9) -> World:
+        while True:
+            wake_s = self.arbiter.next_s(self.now_s)
+            assert wake_s > self.now_s or wake_s == math.inf or self._woken, "the caller would spin"
+            self._woken = False
+            due_s = self._events[0][0] if self._events else math.inf
+            if min(due_s, wake_s) > until_s or min(due_s, wake_s) == math.inf:
+                return self
+            if due_s <= wake_s:
+                time_s, _, event = heapq.heappop(self._events)
+                self.now_s = max(self.now_s, time_s)
+                self._perform(event(self.now_s))
+            else:
+                self.now_s = max(self.now_s, wake_s)
+                self._perform(self.arbiter.tick(self.now_s))
+            self.most_pending = max(self.most_pending, len(self.arbiter))
+
+    def _perform(self, actions) -> None:
+        for action in actions:
+            if isinstance(action, Publish):
+                self.published.append((self.now_s, action))
+                continue
+            assert isinstance(action, RunLocal)
+            self._running += 1
+            assert self._running == 1, "the local model runs one frame at a time"
+            self.at(self.now_s + self.local_s, lambda now, key=action.key: self._local_done(key, now))
+
+    def _local_done(self, key: Key, now: float):
+        self._running -= 1
+        return self.arbiter.local_done(key, f"local {key.sequence}", now, self.local_problem)
+
+    def result(self, sequence: int, run: int = RUN) -> tuple[float, Publish]:
+        (found,) = [entry for entry in self.published if entry[1].key == Key(run, sequence)]
+        return found
+
+    def sources(self) -> list[tuple[int, Source]]:
+        return [(publish.key.sequence, publish.source) for _, publish in self.published]
+
+
+def test_offboard_answer_in_time_is_published_at_once() -> None:
+    world = World()
+    world.frame(0.0, 0)
+    world.answer(0.05, 0)
+    world.run()
+    at_s, publish = world.result(0)
+    assert (at_s, publish.source, publish.answer) == (0.05, Source.OFFBOARD, "offboard 0")
+
+
+def test_local_starts_just_in_time_and_late_answer_is_counted_not_published() -> None:
+    world = World()
+    world.frame(0.0, 0)
+    world.answer(0.19, 0)
+    world.answer(0.5, 0)
+    world.run()
+    at_s, publish = world.result(0)
+    assert publish.source == Source.LOCAL
+    assert publish.reason == "no offboard answer in time"
+    # 0.2 less the margin, the slack and the 99th percentile, plus the run itself
+    assert math.isclose(at_s, 0.2 - 0.02 - 0.005 - 0.015 + 0.01)
+    assert world.arbiter.counts["offboard_late"] == 2
+
+
+def test_local_starts_at_once_when_eager() -> None:
+    world = World()
+    world.frame(0.0, 0)
+    world.eager(0.03, "heartbeat lost")
+    world.frame(0.1, 1)
+    world.run()
+    assert [(round(at_s, 6), p.source, p.reason, p.waited) for at_s, p in world.published] == [
+        (0.04, Source.LOCAL, "heartbeat lost", False),
+        (0.11, Source.LOCAL, "heartbeat lost", False),
+    ]
+
+
+def test_offboard_answer_wins_over_a_running_local_model() -> None:
+    world = World(local_s=0.02)
+    world.eager(0.0, "heartbeat lost")
+    world.frame(0.0, 0)
+    world.answer(0.01, 0)
+    world.run()
+    assert world.result(0)[1].source == Source.OFFBOARD
+    assert world.arbiter.counts["local_unneeded"] == 1
+
+
+def test_without_a_local_model_the_frame_gets_no_answer_in_time() -> None:
+    world = World()
+    world.frame(0.0, 0, cost=None)
+    world.run()
+    at_s, publish = world.result(0)
+    assert publish.source == Source.NONE
+    assert math.isclose(at_s, 0.18)
+    assert "no local model" in publish.reason
+
+
+def test_failing_local_model_gives_no_answer_with_its_reason() -> None:
+    world = World(local_problem="unreadable features")
+    world.frame(0.0, 0)
+    world.run()
+    at_s, publish = world.result(0)
+    assert publish.source == Source.NONE
+    assert at_s <= 0.18 + 1e-9
+    assert "unreadable features" in publish.reason
+
+
+def test_local_model_that_overruns_is_given_up_in_time() -> None:
+    world = World(local_s=1.0)
+    world.frame(0.0, 0)
+    world.run()
+    at_s, publish = world.result(0)
+    assert publish.source == Source.NONE
+    assert math.isclose(at_s, 0.18)
+    assert world.arbiter.counts["local_late"] == 1
+
+
+def test_dense_frames_start_the_local_model_early_enough_for_all() -> None:
+    """Frames 2 ms apart, the model takes 15: only an early start answers all of them."""
+    world = World(local_s=COST.worst_s)
+    for sequence in range(8):
+        world.frame(0.002 * sequence, sequence)
+    world.run()
+    assert [source for _, source in world.sources()] == [Source.LOCAL] * 8
+    for sequence in range(8):
+        assert world.result(sequence)[0] <= 0.002 * sequence + 0.18 + 1e-9
+
+
+def test_overtaken_frame_is_run_locally_and_order_is_kept() -> None:
+    world = World()
+    world.frame(0.0, 0)
+    world.frame(0.033, 1)
+    world.answer(0.05, 1)  # frame 0 was lost on the way
+    world.run()
+    assert world.sources() == [(0, Source.LOCAL), (1, Source.OFFBOARD)]
+    assert math.isclose(world.result(0)[0], 0.06)
+    assert math.isclose(world.result(1)[0], 0.06), "held for the local run, no longer"
+
+
+def test_overtaken_frame_without_a_local_model_does_not_hold_up_the_next() -> None:
+    world = World()
+    world.frame(0.0, 0, cost=None)
+    world.frame(0.033, 1)
+    world.answer(0.05, 1)
+    world.run()
+    assert world.sources() == [(0, Source.NONE), (1, Source.OFFBOARD)]
+    assert world.result(1)[0] == 0.05
+
+
+def test_new_run_does_not_cost_the_old_run_its_answers() -> None:
+    world = World()
+    world.frame(0.0, 41, run=1)
+    world.frame(0.05, 0, run=2)
+    world.answer(0.06, 0, run=2)
+    world.run()
+    assert world.result(0, run=2)[0] == 0.06
+    at_s, publish = world.result(41, run=1)
+    assert publish.source == Source.LOCAL
+    assert at_s <= 0.18
+
+
+def test_repeated_and_stale_frames_are_counted_and_answered_once() -> None:
+    world = World()
+    world.frame(0.0, 5)
+    world.frame(0.01, 5)
+    world.answer(0.02, 5)
+    world.frame(0.03, 5)
+    world.frame(0.04, 3)  # overtaken on the way: it never had a chance
+    world.run()
+    assert world.sources() == [(5, Source.OFFBOARD), (3, Source.NONE)]
+    assert world.arbiter.counts["frames_repeated"] == 2
+    assert "after a later frame" in world.result(3)[1].reason
+
+
+def test_hostile_times_left_are_answered_at_once() -> None:
+    world = World()
+    for sequence, time_left_s in enumerate((math.nan, math.inf, -math.inf, -1.0, 0.0, 0.01)):
+        world.frame(0.0, sequence, time_left_s=time_left_s)
+    world.frame(0.0, 9, time_left_s=1e30)
+    world.run()
+    assert all(world.result(sequence) == (0.0, world.result(sequence)[1]) for sequence in range(6))
+    assert all(source == Source.NONE for sequence, source in world.sources() if sequence < 6)
+    assert world.result(9)[0] <= CONFIG.longest_s
+
+
+def test_refused_frame_gets_no_answer_with_the_reason() -> None:
+    world = World()
+    world.frame(0.0, 0, refusal="made by another model")
+    world.answer(0.01, 0)
+    world.run()
+    assert world.result(0)[1].reason == "made by another model"
+    assert world.arbiter.counts["offboard_late"] == 1
+
+
+def test_outage_keeps_memory_bounded() -> None:
+    world = World(local_s=5.0)
+    for sequence in range(2000):
+        world.frame(0.0001 * sequence, sequence, time_left_s=30.0, cost=Cost(4.0, 5.0))
+    world.run(until_s=60.0)
+    assert world.most_pending <= CONFIG.most_pending
+    assert len(world.published) == 2000
+    assert world.arbiter.counts["frames_crowded_out"] >= 2000 - CONFIG.most_pending - 10
+
+
+def test_process_that_was_stopped_publishes_nothing_late() -> None:
+    world = World()
+    world.frame(0.0, 0)
+    world.frame(0.01, 1)
+    world.stop_process(0.02, for_s=3.0)
+    world.answer(0.03, 0)
+    world.answer(0.04, 1)
+    world.frame(3.1, 2)
+    world.answer(3.15, 2)
+    world.run()
+    assert world.sources() == [(0, Source.NONE), (1, Source.NONE), (2, Source.OFFBOARD)]
+
+
+def test_flush_answers_everything_that_waits() -> None:
+    world = World()
+    for sequence in range(3):
+        world.frame(0.0, sequence)
+    world.run(until_s=0.001)
+    actions = world.arbiter.flush("the node is being deactivated")
+    assert [(action.key.sequence, action.source) for action in actions] == [
+        (n, Source.NONE) for n in range(3)
+    ]
+    assert len(world.arbiter) == 0
+
+
+def test_run_times() -> None:
+    times = RunTimes()
+    for took_s in (0.01, 0.03, 0.02):
+        times.add(took_s)
+    assert times.cost() == Cost(0.02, 0.03)
+    for _ in range(500):
+        times.add(0.001)
+    assert times.cost() == Cost(0.001, 0.001), "old runs are forgotten"
+
+
+# --- every order of events
+
+durations = st.floats(0.0, 0.4)
+arrivals = st.lists(st.floats(0.0, 0.08), min_size=1, max_size=30)
+
+
+@st.composite
+def worlds(draw) -> tuple[World, list[Key]]:
+    """Frames of up to three runs, in order or not, repeated or not; answers late, double, missing or made up."""
+    world = World(
+        local_s=draw(st.sampled_from([0.0, 0.004, 0.015, 0.3])),
+        local_problem=draw(st.sampled_from(["", "", "", "broken"])),
+    )
+    keys: list[Key] = []
+    time_s = 0.0
+    for index, gap_s in enumerate(draw(arrivals)):
+        time_s += gap_s
+        run = draw(st.integers(1, 3)) if draw(st.integers(0, 5)) == 0 else 1
+        jump = draw(st.sampled_from([0, 0, 0, 0, -3, 50]))
+        key = Key(run, max(0, index + jump))
+        cost = draw(st.sampled_from([COST, COST, Cost(0.1, 0.25), None]))
+        world.frame(time_s, key.sequence, draw(st.sampled_from([0.2, 0.2, 0.06, 0.01])), cost, run)
+        keys.append(key)
+        if draw(st.booleans()):
+            world.frame(time_s + draw(durations), key.sequence, 0.2, cost, run)
+        for _ in range(draw(st.sampled_from([0, 1, 1, 2]))):
+            world.answer(time_s + draw(durations), key.sequence, run)
+    for _ in range(draw(st.integers(0, 4))):
+        world.eager(draw(st.floats(0.0, time_s + 0.1)), draw(st.sampled_from(["", "link down"])))
+    world.answer(draw(durations), draw(st.integers(0, 99)), run=9)
+    return world, keys
+
+
+@settings(max_examples=400, deadline=None)
+@given(worlds())
+def test_exactly_one_answer_in_time_and_in_order_whatever_happens(drawn: tuple[World, list[Key]]) -> None:
+    world, keys = drawn
+    arrived: dict[Key, tuple[float, float]] = {}
+    feed = world.arbiter.frame
+
+    def watched(key, frame, time_left_s, cost, arrived_s, now_s, refusal=""):
+        arrived.setdefault(key, (now_s, max(now_s, arrived_s + time_left_s - CONFIG.margin_s)))
+        return feed(key, frame, time_left_s, cost, arrived_s, now_s, refusal)
+
+    world.arbiter.frame = watched
+    world.run()
+    answers = Counter(publish.key for _, publish in world.published)
+    assert answers == Counter(dict.fromkeys(keys, 1)), "one answer each, no more, no less"
+    newest: dict[int, int] = {}
+    for at_s, publish in world.published:
+        assert at_s <= arrived[publish.key][1] + 1e-9, "by its deadline"
+        if publish.source != Source.NONE:
+            assert publish.key.sequence > newest.get(publish.key.run, -1), "in order"
+            newest[publish.key.run] = publish.key.sequence
+            assert publish.answer == f"{publish.source.name.lower()} {publish.key.sequence}"
+        assert publish.reason
+    assert world.most_pending <= CONFIG.most_pending
+    assert len(world.arbiter) == 0
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    gaps=st.lists(st.floats(COST.worst_s, 0.1), min_size=1, max_size=40),
+    local=st.lists(st.floats(0.0, COST.worst_s), min_size=1, max_size=5),
+    answers=st.dictionaries(st.integers(0, 39), st.lists(durations, max_size=2), max_size=40),
+    switches=st.lists(st.tuples(st.floats(0.0, 4.0), st.sampled_from(["", "link down"])), max_size=6),
+)
+def test_every_frame_gets_content_while_the_local_model_keeps_up(gaps, local, answers, switches) -> None:
+    """No "no answer" as long as frames are no closer than the local model's 99th percentile, which holds."""
+    world = World()
+    runs = itertools.cycle(local)
+    perform = world._perform
+
+    def with_run_time(actions) -> None:
+        world.local_s = next(runs)
+        perform(actions)
+
+    world._perform = with_run_time
+    time_s = 0.0
+    for sequence, gap_s in enumerate(gaps):
+        time_s += gap_s
+        world.frame(time_s, sequence)
+        for delay_s in answers.get(sequence, []):
+            world.answer(time_s + delay_s, sequence)
+    for at_s, reason in switches:
+        world.eager(at_s, reason)
+    world.run()
+    assert [sequence for sequence, _ in world.sources()] == list(range(len(gaps)))
+    assert all(source != Source.NONE for _, source in world.sources())
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    stops=st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 2.0)), max_size=3),
+    delays=st.lists(st.floats(0.0, 0.3), min_size=20, max_size=20),
+)
+def test_stopped_process_answers_each_once_and_nothing_past_its_deadline(stops, delays) -> None:
+    world = World()
+    for sequence, delay_s in enumerate(delays):
+        world.frame(0.033 * sequence, sequence)
+        world.answer(0.033 * sequence + delay_s, sequence)
+    for at_s, for_s in stops:
+        world.stop_process(at_s, for_s)
+    world.run()
+    assert Counter(sequence for sequence, _ in world.sources()) == Counter(dict.fromkeys(range(20), 1))
+    for at_s, publish in world.published:
+        if publish.source != Source.NONE:
+            assert at_s < 0.033 * publish.key.sequence + 0.2
