@@ -40,7 +40,7 @@ def test_padding_after_a_jpeg_is_no_fault():
 def test_a_cut_off_image_is_refused(kind):
     data = encoded(kind)
     for size in (0, 1, 2, 10, 23, len(data) // 2, len(data) - 2):
-        with pytest.raises(ValueError, match="cut off|neither JPEG nor PNG"):
+        with pytest.raises(ValueError, match=r"cut off|neither JPEG nor PNG"):
             decode(data[:size])
 
 
