@@ -1,4 +1,4 @@
-"""Builds the kernels and puts launch/, config/ and msg/ into the wheel; everything else is in pyproject.toml."""
+"""Builds the kernels and puts launch/, config/ and msg/ into the wheel; the rest is in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ setup(
             "qeil_ros._kernels",
             ["qeil_ros/_kernels.pyx"],
             include_dirs=["qeil_ros/csrc"],
-            depends=[str(path.relative_to(ROOT)) for path in sorted((ROOT / "qeil_ros" / "csrc").glob("*.h"))],
+            depends=[
+                str(path.relative_to(ROOT)) for path in sorted((ROOT / "qeil_ros" / "csrc").glob("*.h"))
+            ],
             # Contraction into fused multiply-add would make the quantizer's bytes depend on the processor.
             extra_compile_args=["-O3", "-ffp-contract=off"],
         )

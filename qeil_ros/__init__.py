@@ -8,8 +8,9 @@ Importing the package itself stays cheap: no model runtime, no transport, no ROS
 
 from pkgutil import extend_path
 
-# In a ROS 2 workspace the interfaces generated from msg/ live in an installed folder of the same name. A Python that
-# was started in the repository finds this folder first; extending the path lets `qeil_ros.msg` be found in the other.
+# In a ROS 2 workspace the interfaces generated from msg/ live in an installed folder of the same name. A
+# Python that was started in the repository finds this folder first; extending the path lets `qeil_ros.msg`
+# be found in the other.
 __path__ = extend_path(__path__, __name__)
 
 __version__ = "0.1.0"

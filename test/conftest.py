@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
 import random
@@ -12,12 +13,11 @@ from pathlib import Path
 import pytest
 from support import free_port, start_router
 
-import qeil_ros.rosless  # noqa: F401  serves rclpy and the interface packages where no ROS 2 is installed
-import rclpy  # isort: skip
+import qeil_ros.rosless  # noqa: F401  serves rclpy where no ROS 2 is installed
 
 REPO = Path(__file__).resolve().parent.parent
 
-REAL_RCLPY = not rclpy.__name__.startswith("qeil_ros")
+REAL_RCLPY = not importlib.import_module("rclpy").__name__.startswith("qeil_ros")
 
 # Domains stay below 101: above it DDS implementations run into the ephemeral ports.
 _domains = itertools.cycle(random.SystemRandom().sample(range(1, 101), 100))

@@ -36,7 +36,10 @@ def start_router(port: int, environ: dict[str, str]) -> subprocess.Popen[str]:
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float = 20.0, what: str = "the condition") -> None:
-    """Polls until `condition()` is true. Discovery takes its time on a busy machine; no test may assume less."""
+    """Polls until `condition()` is true.
+
+    Discovery takes its time on a busy machine; no test may assume less.
+    """
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:

@@ -1,6 +1,6 @@
 """Every command that the documentation shows is run, or says why it cannot be here.
 
-A shell block in README.md or docs/ is preceded by a comment: `<!-- test: run -->`, or `<!-- test: skip REASON -->`.
+A block in README.md or docs/ is preceded by a comment: `<!-- test: run -->` or `<!-- test: skip REASON -->`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 from support import REPO
 
-BLOCK = re.compile(r"(?:<!-- test: (?P<mark>[^>]*?) -->\n)?```(?P<language>bash|sh|console|python)\n(?P<code>.*?)```", re.DOTALL)
+BLOCK = re.compile(
+    r"(?:<!-- test: (?P<mark>[^>]*?) -->\n)?```(?P<language>bash|sh|console|python)\n(?P<code>.*?)```",
+    re.DOTALL,
+)
 
 
 def blocks() -> list[tuple[str, str | None, str, str]]:
@@ -40,15 +43,18 @@ def test_every_block_says_whether_it_is_run() -> None:
 def test_block_runs(where: str, language: str, code: str, ros_graph: dict[str, str], tmp_path: Path) -> None:
     scripts = Path(sys.executable).parent
     environ = {**ros_graph, "PATH": f"{scripts}:{ros_graph['PATH']}"}
-    command = ["bash", "-euo", "pipefail", "-c", code] if language != "python" else [sys.executable, "-c", code]
+    command = (
+        ["bash", "-euo", "pipefail", "-c", code] if language != "python" else [sys.executable, "-c", code]
+    )
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, f"{where}\n{code}\n{done.stdout}\n{done.stderr}"
 
 
 def test_links_lead_somewhere() -> None:
-    broken = []
-    for path in [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]:
-        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text()):
-            if not (path.parent / target).exists():
-                broken.append(f"{path.name}: {target}")
+    broken = [
+        f"{path.name}: {target}"
+        for path in [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
+        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text())
+        if not (path.parent / target).exists()
+    ]
     assert not broken
