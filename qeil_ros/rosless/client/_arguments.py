@@ -1,4 +1,5 @@
-"""`--ros-args`: remapping rules, parameters, log levels. Pure functions of the command line and the files it names."""
+"""`--ros-args`: remapping rules, parameters, log levels. Pure functions of the command line and the files
+it names."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ class RemapRule:
 
 @dataclass
 class Arguments:
-    """What the ROS arguments of a process, or those given to one node, say. Later ones win where they disagree."""
+    """What the ROS arguments of a process, or those given to one node, say. Later ones win where they
+    disagree."""
 
     remap_rules: list[RemapRule] = field(default_factory=list)
     parameters: list[tuple[str, dict[str, Value]]] = field(default_factory=list)
@@ -185,7 +187,8 @@ def _apply(arguments: Arguments, option: str, value: str) -> None:
     except RCLInvalidROSArgsError:
         raise
     except Exception as error:
-        # Names raise their own exceptions, files OSError, YAML ValueError: to the user all are a bad argument.
+        # Names raise their own exceptions, files OSError, YAML ValueError: to the user all are a bad
+        # argument.
         raise _invalid(f"{option} {value}", str(error)) from error
 
 

@@ -13,8 +13,8 @@ from .callback_groups import CallbackGroup
 class Entity:
     """Something whose callback an executor runs when it is ready."""
 
-    # Cheap and never blocking: a multi-threaded executor runs it in the thread that waits, so that a reply reaches a
-    # caller even when every worker is blocked in a call.
+    # Cheap and never blocking: a multi-threaded executor runs it in the thread that waits, so that a reply
+    # reaches a caller even when every worker is blocked in a call.
     _inline = False
 
     def __init__(self, callback_group: CallbackGroup | None, wake: Callable[[], None]) -> None:
@@ -31,7 +31,8 @@ class Entity:
         raise NotImplementedError
 
     def _take(self) -> Callable[[], Any] | None:
-        """Consumes what made the entity ready, and returns the work to do with it. None if there was nothing."""
+        """Consumes what made the entity ready, and returns the work to do with it. None if there was
+        nothing."""
         raise NotImplementedError
 
     def _check_usable(self) -> None:
@@ -39,7 +40,8 @@ class Entity:
             raise InvalidHandle(f"{type(self).__name__} was used after it had been destroyed")
 
     def destroy(self) -> None:
-        """Ends the entity. Programs call the node's `destroy_...` method, which also takes it out of the node."""
+        """Ends the entity. Programs call the node's `destroy_...` method, which also takes it out of the
+        node."""
         with self._destroy_lock:
             if self._destroyed:
                 return

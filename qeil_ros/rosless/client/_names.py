@@ -1,7 +1,7 @@
 """The rules for names: validation, expansion to fully qualified names. Pure functions of strings.
 
-The rules are those of https://design.ros2.org/articles/topic_and_service_names.html; messages point at the character
-at fault.
+The rules are those of https://design.ros2.org/articles/topic_and_service_names.html; messages point at the
+character at fault.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def validate_full_topic_name(name: str, *, is_service: bool = False) -> bool:
 
 
 def validate_topic_name(name: str, *, is_service: bool = False) -> bool:
-    """True for a name that can be expanded (relative, private, absolute, with substitutions), or an exception."""
+    """True for a name that can be expanded (relative, private, absolute, with substitutions), or an
+    exception."""
     problem = _topic_problem(name)
     if problem:
         raise (InvalidServiceNameException if is_service else InvalidTopicNameException)(name, *problem)
@@ -74,7 +75,9 @@ def expand_topic_name(topic_name: str, node_name: str, node_namespace: str) -> s
 
     def substitute(match: re.Match[str]) -> str:
         if match[1] not in values:
-            raise ValueError(f"unknown substitution '{match[0]}' in topic name '{topic_name}'; known: {sorted(values)}")
+            raise ValueError(
+                f"unknown substitution '{match[0]}' in topic name '{topic_name}'; known: {sorted(values)}"
+            )
         return values[match[1]]
 
     name = _SUBSTITUTION.sub(substitute, name)
@@ -96,7 +99,8 @@ def resolve(name: str, node_name: str, node_namespace: str, *, is_service: bool 
 
 
 def absolute_namespace(namespace: str) -> str:
-    """The namespace a node is given, as rcl reads it: empty is the root, and the leading slash may be left out."""
+    """The namespace a node is given, as rcl reads it: empty is the root, and the leading slash may be left
+    out."""
     return namespace if namespace.startswith("/") else f"/{namespace}"
 
 
@@ -156,7 +160,10 @@ def _topic_problem(name: str) -> _Problem | None:
             return f"{what} has a substitution with an unallowed character", match.start(1)
     bad = re.search(r"[^A-Za-z0-9_/~]", plain)
     if bad:
-        return f"{what} must not contain characters other than alphanumerics, '_', '~', '{{', or '}}'", bad.start()
+        return (
+            f"{what} must not contain characters other than alphanumerics, '_', '~', '{{', or '}}'",
+            bad.start(),
+        )
     repeated = name.find("//")
     if repeated >= 0:
         return f"{what} must not contain repeated '/'", repeated + 1

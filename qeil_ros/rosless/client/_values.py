@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -16,7 +16,7 @@ _SECTION = "ros__parameters"
 class _Loader(yaml.SafeLoader):
     """SafeLoader with rcl's idea of scalars: `1e3` is a float; dates and `12:30` are plain text."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]  # the stubs say instance
 
 
 _TAG = "tag:yaml.org,2002:"
@@ -60,7 +60,7 @@ def load_yaml(text: str) -> Any:
     :raises ValueError: when it is not YAML.
     """
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  a SafeLoader
+        return yaml.load(text, Loader=_Loader)  # it is a SafeLoader
     except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"not valid YAML: {error}") from None
 
@@ -76,7 +76,8 @@ def parse_value(text: str) -> Value:
 def check_value(value: Any, where: str) -> Value:
     """`value` if a parameter can hold it.
 
-    :raises ValueError: for nothing, for mappings, and for lists of mixed types; `where` is quoted in the message.
+    :raises ValueError: for nothing, for mappings, and for lists of mixed types; `where` is quoted in the
+    message.
     """
     if isinstance(value, bool):
         return value
@@ -90,7 +91,9 @@ def check_value(value: Any, where: str) -> Value:
         kinds = {type(item) for item in value}
         if not kinds <= {bool, int, float, str} or len(kinds) > 1:
             names = sorted(kind.__name__ for kind in kinds)
-            raise ValueError(f"{where}: a list must hold bool, int, float or str, all of one type; got {names}")
+            raise ValueError(
+                f"{where}: a list must hold bool, int, float or str, all of one type; got {names}"
+            )
         for item in value:
             check_value(item, where)
         return value
@@ -110,7 +113,9 @@ def parse_parameter_file(text: str) -> list[tuple[str, dict[str, Value]]]:
     if document is None:
         return []
     if not isinstance(document, dict):
-        raise ValueError(f"a parameter file maps node names to '{_SECTION}', this holds a {type(document).__name__}")
+        raise ValueError(
+            f"a parameter file maps node names to '{_SECTION}', this holds a {type(document).__name__}"
+        )
     sections: list[tuple[str, dict[str, Value]]] = []
     _collect_sections(document, "", sections)
     return sections

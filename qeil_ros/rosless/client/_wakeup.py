@@ -6,11 +6,12 @@ import threading
 
 
 class Wakeup:
-    """A binary semaphore. `set` takes no lock, so a signal handler may call it whatever the main thread holds.
+    """A binary semaphore. `set` takes no lock, so a signal handler may call it whatever the main thread
+    holds.
 
-    `threading.Event` and `Condition` guard their state by a lock; a handler that interrupts the main thread while
-    that thread holds the lock would wait for itself. Releasing a bare lock has no such window, and is also the
-    cheapest way to wake a thread from Python.
+    `threading.Event` and `Condition` guard their state by a lock; a handler that interrupts the main thread
+    while that thread holds the lock would wait for itself. Releasing a bare lock has no such window, and is
+    also the cheapest way to wake a thread from Python.
     """
 
     __slots__ = ("_lock",)
@@ -28,7 +29,8 @@ class Wakeup:
             return
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Sleeps until `set` was called (True, and forgotten) or the time is over (False). One sleeper at a time."""
+        """Sleeps until `set` was called (True, and forgotten) or the time is over (False). One sleeper at a
+        time."""
         if timeout_s is None:
             return self._lock.acquire()
         return self._lock.acquire(timeout=min(max(timeout_s, 0.0), threading.TIMEOUT_MAX))

@@ -53,7 +53,8 @@ class JumpThreshold:
             return self.on_clock_change
         forward, backward = self.min_forward, self.min_backward
         return bool(
-            (forward is not None and jump.delta >= forward) or (backward is not None and jump.delta <= backward)
+            (forward is not None and jump.delta >= forward)
+            or (backward is not None and jump.delta <= backward)
         )
 
 
@@ -128,7 +129,7 @@ class Clock:
         return self
 
     _jump_handles: tuple[JumpHandle, ...]
-    _jump_lock: threading.RLock  # type: ignore[valid-type]
+    _jump_lock: Any
 
     @property
     def clock_type(self) -> ClockType:
@@ -157,8 +158,8 @@ class Clock:
     def sleep_until(self, until: Time, context: Context | None = None) -> bool:
         """Sleeps until this clock shows `until`.
 
-        :return: False if something else ended the sleep: a shutdown, or ROS time that started or stopped to follow
-            `/clock`, which takes the meaning out of `until`.
+        :return: False if something else ended the sleep: a shutdown, or ROS time that started or stopped to
+        follow `/clock`, which takes the meaning out of `until`.
         :raises ValueError: when `until` is a time of another kind of clock.
         :raises NotInitializedException: when the context is not running.
         """

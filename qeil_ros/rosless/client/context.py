@@ -28,7 +28,8 @@ _live_lock = threading.Lock()
 class Context:
     """Holds the arguments of a process and its connection to the graph, which opens with the first node.
 
-    A context serves once: after shutdown a new one is needed. `with Context() as context:` initialises and shuts down.
+    A context serves once: after shutdown a new one is needed. `with Context() as context:` initialises and
+    shuts down.
     """
 
     def __init__(self) -> None:
@@ -62,8 +63,10 @@ class Context:
                 raise RuntimeError(f"Domain id ({domain_id}) should not be lower than zero.")
             if self._initialized:
                 raise RuntimeError("Context.init() must only be called once")
+            from .. import config
+
             self._arguments = parse_arguments(sys.argv if args is None else args)
-            self._domain_id = _domain_id_from_environment() if domain_id is None else domain_id
+            self._domain_id = config.domain_id(os.environ) if domain_id is None else domain_id
             self._initialized = True
             self._ok = True
             _set_live(self, True)
@@ -105,7 +108,9 @@ class Context:
             raise TypeError(f"callback should be a callable, got {type(callback)}")
         with self._lock:
             if not self._released:
-                self._callbacks.append(weakref.WeakMethod(callback) if ismethod(callback) else lambda: callback)
+                self._callbacks.append(
+                    weakref.WeakMethod(callback) if ismethod(callback) else lambda: callback
+                )
                 return
         callback()
 
@@ -187,10 +192,3 @@ def _set_live(context: Context, live: bool) -> None:
     with _live_lock:
         others = tuple(other for other in _live if other is not context)
         _live = (*others, context) if live else others
-
-
-def _domain_id_from_environment() -> int:
-    text = os.environ.get("ROS_DOMAIN_ID", "").strip() or "0"
-    if not text.isdigit():
-        raise RuntimeError(f"ROS_DOMAIN_ID must be a number, zero or larger, got '{text}'")
-    return int(text)

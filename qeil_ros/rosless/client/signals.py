@@ -1,7 +1,8 @@
 """SIGINT and SIGTERM shut the contexts down.
 
-After SIGINT the handler that was there before runs too, so that Python raises KeyboardInterrupt in the main thread.
-SIGTERM ends waits with `ExternalShutdownException`. The handlers take no lock, whatever the main thread was doing.
+After SIGINT the handler that was there before runs too, so that Python raises KeyboardInterrupt in the main
+thread. SIGTERM ends waits with `ExternalShutdownException`. The handlers take no lock, whatever the main
+thread was doing.
 """
 
 from __future__ import annotations

@@ -87,8 +87,8 @@ class Future(Generic[T]):
         self._settle()
 
     def add_done_callback(self, callback: Callable[[Future[T]], None]) -> None:
-        """Runs `callback(self)` once the future is settled: in its executor if it has one, else in the thread that
-        settles it, or right now when it is settled already."""
+        """Runs `callback(self)` once the future is settled: in its executor if it has one, else in the
+        thread that settles it, or right now when it is settled already."""
         with self._lock:
             if not self._done:
                 self._callbacks.append(callback)
@@ -121,7 +121,8 @@ class Future(Generic[T]):
             self._executor = _no_executor if executor is None else weakref.ref(executor)
 
     def _add_waiter(self, waiter: Callable[[], None]) -> None:
-        """Calls `waiter` in the thread that settles the future, or now if that has happened. It must not block."""
+        """Calls `waiter` in the thread that settles the future, or now if that has happened. It must not
+        block."""
         with self._lock:
             if not (self._done or self._cancelled):
                 self._waiters.append(waiter)
@@ -164,13 +165,13 @@ class Task(Future[T]):
         self._args = tuple(args or ())
         self._kwargs = kwargs or {}
         self._handler: Any = handler
-        if inspect.iscoroutinefunction(handler):
+        if at_end is None and inspect.iscoroutinefunction(handler):
             self._handler = handler(*self._args, **self._kwargs)
 
     def __call__(self) -> None:
         """Runs the work, or resumes it, in this thread."""
-        # What the task awaits may settle before the thread that ran into the await has left this method. The next
-        # thread then waits here for the moment that takes, or the wakeup would be lost.
+        # What the task awaits may settle before the thread that ran into the await has left this method. The
+        # next thread then waits here for the moment that takes, or the wakeup would be lost.
         with self._task_lock:
             if self._done or self._handler is None:
                 return
@@ -212,7 +213,9 @@ class Task(Future[T]):
             return
         if awaited is not None and not isinstance(awaited, Future):
             self._handler.close()
-            raise TypeError(f"a callback awaited {awaited!r}; only rclpy futures and tasks can be awaited here")
+            raise TypeError(
+                f"a callback awaited {awaited!r}; only rclpy futures and tasks can be awaited here"
+            )
         if awaited is None:
             self._resume()
         else:

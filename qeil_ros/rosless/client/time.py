@@ -12,7 +12,8 @@ from .duration import Duration
 
 @total_ordering
 class Time:
-    """Nanoseconds since a clock's epoch. Times of different kinds of clock cannot be compared or subtracted."""
+    """Nanoseconds since a clock's epoch. Times of different kinds of clock cannot be compared or
+    subtracted."""
 
     __slots__ = ("_clock_type", "_nanoseconds")
 

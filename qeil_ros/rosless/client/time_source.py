@@ -23,7 +23,7 @@ class TimeSource:
     """Declares `use_sim_time`, subscribes to `/clock` while it is true, and sets the attached clocks."""
 
     def __init__(self, *, node: Node | None = None) -> None:
-        self._clock_sub: Subscription | None = None
+        self._clock_sub: Subscription[Any] | None = None
         self._node: weakref.ReferenceType[Node] | None = None
         self._clocks: set[ROSClock] = set()
         # Zero means that no time has been heard yet.
@@ -67,7 +67,9 @@ class TimeSource:
         if parameter.type_ is Parameter.Type.BOOL:
             self.ros_time_is_active = parameter.value
         else:
-            node.get_logger().error(f"parameter '{USE_SIM_TIME_NAME}' should be a bool, got {parameter.type_!r}")
+            node.get_logger().error(
+                f"parameter '{USE_SIM_TIME_NAME}' should be a bool, got {parameter.type_!r}"
+            )
         node.add_on_set_parameters_callback(self._on_set_parameters)
 
     def detach_node(self) -> None:

@@ -69,7 +69,9 @@ class Timer(Entity):
         self._jump_handle = None
         if clock.clock_type is ClockType.ROS_TIME:
             threshold = JumpThreshold(
-                min_forward=Duration(nanoseconds=1), min_backward=Duration(nanoseconds=-1), on_clock_change=True
+                min_forward=Duration(nanoseconds=1),
+                min_backward=Duration(nanoseconds=-1),
+                on_clock_change=True,
             )
             self._jump_handle = clock.create_jump_callback(threshold, post_callback=self._on_jump)
 
