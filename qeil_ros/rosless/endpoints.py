@@ -53,9 +53,13 @@ class Handle:
             return
         self._undeclared = True
         self.session._forget(self)
-        if self._liveliness is not None and not self.session.is_closed:
-            self._liveliness.undeclare()
-            self._withdraw()
+        try:
+            if self._liveliness is not None and not self.session.is_closed:
+                self._liveliness.undeclare()
+                self._withdraw()
+        except zenoh.ZError:
+            if not self.session.is_closed:  # else it was closed in the meantime, which undeclares everything
+                raise
 
     def _withdraw(self) -> None:
         """Undeclares what stands behind the token."""
@@ -108,13 +112,19 @@ class Publisher(_Endpoint):
         """Publishes a serialized message and returns its sequence number, which counts from 1.
 
         Drops the message rather than blocks where the network is slower (keep-all and reliable: blocks).
+
+        Raises:
+            RuntimeError: the publisher or its session is gone.
         """
         if self._undeclared:
             raise RuntimeError(f"the publisher of {self.name} was destroyed")
         when_ns = time.time_ns() if source_time_ns is None else source_time_ns
         with self._order:
             sequence = next(self._sequence)
-            self._entity.put(payload, attachment=pack_attachment(sequence, when_ns, self.gid))
+            try:
+                self._entity.put(payload, attachment=pack_attachment(sequence, when_ns, self.gid))
+            except zenoh.ZError as error:
+                raise RuntimeError(f"cannot publish on {self.name}: {error}") from error
         return sequence
 
 
@@ -173,7 +183,7 @@ class Request:
         self.gid = attachment.gid
 
     def reply(self, payload: bytes) -> bool:
-        """Sends the answer. False where it was answered or dropped before, or nobody waits any more."""
+        """Sends the answer. False where it was answered or dropped before, or cannot be sent any more."""
         query = self._take()
         if query is None:
             return False
@@ -294,16 +304,22 @@ class Client(_Endpoint):
         )
 
     def call(self, payload: bytes) -> int:
-        """Sends a request and returns its sequence number, which counts from 1."""
+        """Sends a request and returns its sequence number, which counts from 1.
+
+        The answer may come before this returns. Raises RuntimeError where the client or its session is gone.
+        """
         if self._undeclared:
             raise RuntimeError(f"the client of {self.name} was destroyed")
         sequence = next(self._sequence)
         call = _Call(self, sequence)
-        self._entity.get(
-            zenoh.handlers.Callback(call.on_reply, call.on_end, indirect=False),
-            payload=payload,
-            attachment=pack_attachment(sequence, time.time_ns(), self.gid),
-        )
+        try:
+            self._entity.get(
+                zenoh.handlers.Callback(call.on_reply, call.on_end, indirect=False),
+                payload=payload,
+                attachment=pack_attachment(sequence, time.time_ns(), self.gid),
+            )
+        except zenoh.ZError as error:
+            raise RuntimeError(f"cannot call {self.name}: {error}") from error
         return sequence
 
     def is_ready(self) -> bool:
