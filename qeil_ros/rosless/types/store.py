@@ -29,6 +29,8 @@ from .services import SERVICES
 #: What Humble, which knows no type hashes, writes in the place of one.
 NO_HASH = "TypeHashNotSupported"
 DEFAULT_DISTRO = "jazzy"
+#: Those that rmw_zenoh exists for, oldest first.
+_DISTROS = ("humble", "iron", "jazzy", "kilted", "lyrical")
 #: Defaults of fields in the standard packages, which the message store has lost.
 _DEFAULTS = {("geometry_msgs/msg/Quaternion", "w"): 1.0}
 
@@ -193,10 +195,13 @@ _SERVICE_EVENT_INFO = (
 
 
 def _standard(distro: str) -> dict[str, Definition]:
-    available = {store.value.removeprefix("ros2_"): store for store in Stores if "ros2_" in store.value}
+    stores = {store.value.removeprefix("ros2_"): store for store in Stores if "ros2_" in store.value}
+    available = {name: stores[name] for name in _DISTROS if name in stores}
     chosen = list(available.values())[-1] if distro == "rolling" else available.get(distro)
     if chosen is None:
-        raise ValueError(f"ROS_DISTRO={distro!r} is not known; one of {', '.join(available)}, rolling")
+        raise ValueError(
+            f"ROS_DISTRO={distro!r} is not known; the installed rosbags has {', '.join(available)}, rolling"
+        )
     definitions = {}
     for name, (constants, fields) in get_typestore(chosen).fielddefs.items():
         definitions[name] = Definition(
