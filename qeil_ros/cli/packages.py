@@ -26,7 +26,7 @@ def _own(name: str) -> list[str] | None:
 
 def _router(name: str) -> list[str] | None:
     """rmw_zenoh's router has a name that ROS launch files use; ours stands in for it."""
-    return [sys.executable, "-m", "qeil_ros.rosless.router"] if name == "rmw_zenohd" else None
+    return [sys.executable, "-m", "qeil_ros.cli", "router"] if name == "rmw_zenohd" else None
 
 
 def packages(environ: dict[str, str]) -> Packages:

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import signal
 import threading
+from typing import Any
 
 import typer
+import typer.core
 
 from .errors import CliError
 
 
+class _Command(typer.core.TyperCommand):
+    """A launch file may start the router as if it were a node, and so with ROS arguments; it has no use for them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        cut = args.index("--ros-args") if "--ros-args" in args else len(args)
+        return super().parse_args(ctx, args[:cut])
+
+
 def register(app: typer.Typer) -> None:
-    app.command("router")(router)
+    app.command("router", cls=_Command)(router)
 
 
 def router(
     listen: str = typer.Option(
-        "tcp/127.0.0.1:7447", "--listen", "-l", help="Where to listen; tcp/[::]:7447 for other machines too."
+        None,
+        "--listen",
+        "-l",
+        help="Endpoint; default tcp/localhost:7447. For other machines: tcp/0.0.0.0:7447.",
     ),
     config: str = typer.Option(
         None, "--config", "-c", help="A Zenoh configuration file (JSON5) to start from."
@@ -34,4 +47,4 @@ def router(
     try:
         run_router(listen=listen, config=config, stop=stop)
     except (OSError, ValueError, RuntimeError) as error:
-        raise CliError(f"the router cannot run on {listen!r}: {error}", exit_code=1) from error
+        raise CliError(f"the router cannot run: {error}", exit_code=1) from error

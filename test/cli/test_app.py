@@ -224,6 +224,28 @@ def test_router_runs_until_told_and_reports_a_bad_endpoint() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_launch_file_may_start_the_router_by_its_ros_name(tmp_path: Path) -> None:
+    from support import free_port
+
+    port = free_port()
+    path = write_launch(
+        tmp_path,
+        f'<node pkg="rmw_zenoh_cpp" exec="rmw_zenohd" args="--listen tcp/127.0.0.1:{port}" output="screen"/>',
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "qeil_ros.cli", "launch", str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environ(tmp_path),
+        cwd=REPO,
+    ) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline() + process.stdout.readline()
+        process.terminate()
+        assert process.wait(30) == 0
+    assert f"[rmw_zenohd-1] router: listening on tcp/127.0.0.1:{port}" in said
+
+
 def test_bag_info(data_dir: Path) -> None:
     facts = json.loads(qeil("bag", "info", str(data_dir / "bags/donkeycar_mcap"), "--json").stdout)
     assert (facts["messages"], facts["duration_ns"], facts["storage"]) == (400, 19_950_000_000, "mcap")

@@ -29,18 +29,19 @@ def qeil(environ: dict[str, str], *words: str) -> subprocess.CompletedProcess[st
 
 
 @contextmanager
-def recording(environ: dict[str, str], path: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """A running `bag record`; ended with SIGINT, and it must end well."""
+def recording(environ: dict[str, str], path: Path, count: int, *words: str) -> Iterator[None]:
+    """A running `bag record`, until it has `count` messages; it must end well."""
+    words = (*words, "--max-messages", str(count))
     command = [sys.executable, "-m", "qeil_ros.cli", "bag", "record", "-o", str(path), *words]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ, cwd=REPO)
     assert process.stderr is not None
     assert "recording to" in process.stderr.readline()
     try:
-        yield process
+        yield
+        assert process.wait(30) == 0, process.stderr.read()
     finally:
-        process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
-        assert process.wait(30) == 0, said
+        process.kill()
+        process.wait()
 
 
 def read(path: Path) -> tuple[list[int], list[bytes], list[object]]:
@@ -59,7 +60,7 @@ def test_play_and_record_keep_bytes_and_distances(
 ) -> None:
     """What is played arrives byte for byte, each message at its distance from the first."""
     copy = tmp_path / "copy"
-    with recording(ros_graph, copy, TOPIC, "--storage", storage):
+    with recording(ros_graph, copy, 160, TOPIC, "--storage", storage):
         done = qeil(
             ros_graph,
             *(
@@ -84,10 +85,9 @@ def test_play_and_record_keep_bytes_and_distances(
     copied_stamps, copied_payloads, copied_profiles = read(copy)
     assert copied_payloads == [payloads[at] for at in chosen]
     assert len(copied_profiles) == 1
-    # A busy machine may hold up single messages, but the schedule is absolute: nothing accumulates.
-    expected = np.array([stamps[at] for at in chosen]) / 4
-    drift = (np.array(copied_stamps) - copied_stamps[0]) - (expected - expected[0])
-    assert abs(np.median(drift)) < 50e6
+    # A busy machine may hold up messages, but the schedule is absolute: it is kept to the end.
+    late = np.array(copied_stamps) - np.array([stamps[at] for at in chosen]) / 4
+    assert abs(late[:80].min() - late[80:].min()) < 50e6
     assert json.loads(qeil(ros_graph, "bag", "info", str(copy), "--json").stdout)["storage"] == storage
 
 
@@ -95,7 +95,7 @@ def test_a_copy_of_a_copy_is_the_same(ros_graph: dict[str, str], data_dir: Path,
     source = data_dir / "bags/donkeycar_mcap"
     for number, storage in enumerate(("sqlite3", "mcap")):
         target = tmp_path / f"copy{number}"
-        with recording(ros_graph, target, "--topics", TOPIC, "--storage", storage, "--compress"):
+        with recording(ros_graph, target, 40, "--topics", TOPIC, "--storage", storage, "--compress"):
             done = qeil(
                 ros_graph, "bag", "play", str(source), "--wait", "20", "--rate", "4", "--duration", "2"
             )
@@ -162,7 +162,7 @@ def test_everything_is_recorded_as_it_appears(ros_graph: dict[str, str], tmp_pat
     rclpy.init(args=[])
     node = rclpy.create_node("source")
     try:
-        with recording(ros_graph, copy, "--all", "--exclude-regex", "rosout|parameter") as process:
+        with recording(ros_graph, copy, 21, "--all", "--exclude-regex", "rosout|parameter"):
             latched = node.create_publisher(
                 String, "latched", QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
             )
@@ -175,8 +175,6 @@ def test_everything_is_recorded_as_it_appears(ros_graph: dict[str, str], tmp_pat
             for number in range(20):
                 numbers.publish(Int32(data=number))
                 time.sleep(0.01)
-            assert process.poll() is None
-            time.sleep(0.5)
     finally:
         node.destroy_node()
         rclpy.shutdown()
@@ -199,6 +197,41 @@ def test_every_type_of_a_real_recording_plays(ros_graph: dict[str, str], data_di
             if c.msgtype.startswith("sensor_msgs/") and c.msgcount
         }
     assert {topic: counts.get(topic) for topic in recorded} == recorded
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_recording_that_is_stopped_is_whole(
+    number: signal.Signals, ros_graph: dict[str, str], tmp_path: Path
+) -> None:
+    """Ctrl-C finishes the recording, index and metadata, with all that had come in."""
+    import rclpy
+    from std_msgs.msg import Int32
+
+    copy = tmp_path / "stopped"
+    rclpy.init(args=[])
+    node = rclpy.create_node("source")
+    publisher = node.create_publisher(Int32, "numbers", 10)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qeil_ros.cli", "bag", "record", "-o", str(copy), "/numbers"],
+        env=ros_graph,
+        cwd=REPO,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(publisher.get_subscription_count, what="the recorder")
+        for value in range(5):
+            publisher.publish(Int32(data=value))
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        node.destroy_node()
+        rclpy.shutdown()
+    stamps, payloads, _ = read(copy)
+    assert 1 <= len(payloads) <= 5
+    assert stamps == sorted(stamps)
+    assert json.loads(qeil(ros_graph, "bag", "info", str(copy), "--json").stdout)["messages"] == len(payloads)
 
 
 def test_an_existing_folder_is_not_overwritten(ros_graph: dict[str, str], tmp_path: Path) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 import yaml
 from support import REPO, wait_until
+
+from qeil_ros.cli import main
 
 TALKER = "/demo/talker"
 
@@ -38,25 +42,32 @@ class Graph:
         for line in self.process.stdout:
             self.lines.append(line.rstrip("\n"))
 
-    def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "qeil_ros.cli", *words]
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*words), capture_output=True, text=True, timeout=60, env=self.environ, cwd=REPO
-        )
+    def run(self, *words: str) -> tuple[int, str, str]:
+        """Exit code, output and errors of a command run in this process, which saves starting one each time."""
+        with redirect_stdout(io.StringIO()) as output, redirect_stderr(io.StringIO()) as errors:
+            code = main(words)
+        return code, output.getvalue(), errors.getvalue()
 
     def qeil(self, *words: str) -> str:
         """What the command prints; it must succeed."""
-        done = self.run(*words)
+        code, output, errors = self.run(*words)
+        assert code == 0, errors
+        return output
+
+    def spawned(self, *words: str) -> str:
+        """The same from a process of its own, as a user has it."""
+        done = subprocess.run(
+            [sys.executable, "-m", "qeil_ros.cli", *words],
+            **{"capture_output": True, "text": True, "timeout": 60, "env": self.environ, "cwd": REPO},
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def fails(self, *words: str) -> str:
         """The one line that the command complains with; it must fail with exit code 1."""
-        done = self.run(*words)
-        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
-        return done.stderr
+        code, _, errors = self.run(*words)
+        assert (code, errors.count("\n")) == (1, 1), errors
+        return errors
 
 
 @pytest.fixture
@@ -72,7 +83,7 @@ def graph(ros_graph: dict[str, str]) -> Iterator[Graph]:
 
 
 def test_nodes(graph: Graph) -> None:
-    assert graph.qeil("node", "list") == f"{TALKER}\n"
+    assert graph.spawned("node", "list") == f"{TALKER}\n"
     assert graph.qeil("node", "list", "-c") == "1\n"
     assert json.loads(graph.qeil("node", "list", "--json")) == [TALKER]
     assert any(name.startswith("/_") for name in json.loads(graph.qeil("node", "list", "-a", "--json")))
@@ -86,7 +97,7 @@ def test_nodes(graph: Graph) -> None:
 
 
 def test_topics(graph: Graph) -> None:
-    names = graph.qeil("topic", "list").splitlines()
+    names = graph.spawned("topic", "list").splitlines()
     assert {"/demo/numbers", "/demo/words", "/demo/latched", "/rosout"} <= set(names)
     assert "/demo/numbers [std_msgs/msg/Int32]\n" in graph.qeil("topic", "list", "-t")
     assert json.loads(graph.qeil("topic", "list", "--json"))["/demo/words"] == ["std_msgs/msg/String"]
@@ -103,7 +114,7 @@ def test_topics(graph: Graph) -> None:
 
 
 def test_echo(graph: Graph) -> None:
-    assert graph.qeil("topic", "echo", "/demo/latched", "--once") == "data: kept\n---\n"
+    assert graph.spawned("topic", "echo", "/demo/latched", "--once") == "data: kept\n---\n"
     numbers = [
         json.loads(line)["data"]
         for line in graph.qeil("topic", "echo", "/demo/numbers", "--count", "5", "--json").splitlines()
@@ -123,7 +134,7 @@ def test_hz_and_bw(graph: Graph) -> None:
     assert figures["window"] > 2
     assert 1 < figures["rate_hz"] < 100
     assert figures["min_s"] <= 1 / figures["rate_hz"] <= figures["max_s"]
-    text = graph.qeil("topic", "bw", "/demo/numbers", "--duration", "1.5")
+    text = graph.spawned("topic", "bw", "/demo/numbers", "--duration", "1.5")
     assert "Message size mean: 8 B min: 8 B max: 8 B" in text
     assert "fewer than two messages" in graph.fails("topic", "hz", "/demo/words", "--duration", "0.3")
 
@@ -134,7 +145,7 @@ def test_pub(graph: Graph) -> None:
     )
     assert "publishing #3: std_msgs.msg.String(data='hello')" in text
     wait_until(lambda: graph.lines.count("heard hello") == 3, what="three words")
-    graph.qeil("topic", "pub", "-1", "demo/words", "std_msgs/msg/String", "{data: once}")
+    graph.spawned("topic", "pub", "-1", "demo/words", "std_msgs/msg/String", "{data: once}")
     wait_until(lambda: "heard once" in graph.lines, what="one word")
     complaint = graph.fails(
         "topic", "pub", "-1", "/nobody", "std_msgs/msg/String", "--max-wait-time-secs", "0.3"
@@ -145,7 +156,7 @@ def test_pub(graph: Graph) -> None:
 def test_services(graph: Graph) -> None:
     assert "/demo/switch [std_srvs/srv/SetBool]\n" in graph.qeil("service", "list", "-t")
     assert graph.qeil("service", "type", "/demo/switch") == "std_srvs/srv/SetBool\n"
-    text = graph.qeil("service", "call", "/demo/switch", "std_srvs/srv/SetBool", "{data: true}")
+    text = graph.spawned("service", "call", "/demo/switch", "std_srvs/srv/SetBool", "{data: true}")
     assert "response:\nstd_srvs.srv.SetBool_Response(success=True, message='on')" in text
     answer = json.loads(graph.qeil("service", "call", "/demo/switch", "std_srvs/srv/SetBool", "--json"))
     assert answer == {"success": False, "message": "off"}
@@ -155,7 +166,7 @@ def test_services(graph: Graph) -> None:
 
 
 def test_parameters(graph: Graph, tmp_path: Path) -> None:
-    listed = graph.qeil("param", "list", TALKER).split()
+    listed = graph.spawned("param", "list", TALKER).split()
     assert {"rate_hz", "words", "camera.gain", "fixed"} <= set(listed)
     assert f"{TALKER}:\n" in graph.qeil("param", "list")
     assert graph.qeil("param", "get", TALKER, "rate_hz") == "Double value is: 20.0\n"
@@ -184,7 +195,7 @@ def test_parameters(graph: Graph, tmp_path: Path) -> None:
 
 
 def test_lifecycle(graph: Graph) -> None:
-    assert graph.qeil("lifecycle", "nodes") == f"{TALKER}\n"
+    assert graph.spawned("lifecycle", "nodes") == f"{TALKER}\n"
     assert graph.qeil("lifecycle", "get", TALKER) == "unconfigured [1]\n"
     assert "- configure [1]\n\tStart: unconfigured\n\tGoal: configuring\n" in graph.qeil(
         "lifecycle", "list", TALKER
@@ -192,6 +203,6 @@ def test_lifecycle(graph: Graph) -> None:
     assert graph.qeil("lifecycle", "set", TALKER, "configure") == "Transitioning successful\n"
     assert graph.qeil("lifecycle", "set", TALKER, "activate") == "Transitioning successful\n"
     assert json.loads(graph.qeil("lifecycle", "get", "--json")) == {TALKER: {"id": 3, "label": "active"}}
-    done = graph.run("lifecycle", "set", TALKER, "configure")
-    assert done.returncode == 2
-    assert "has no transition 'configure' now; it has: deactivate" in done.stderr
+    code, _, errors = graph.run("lifecycle", "set", TALKER, "configure")
+    assert code == 2
+    assert "has no transition 'configure' now; it has: deactivate" in errors

@@ -181,6 +181,8 @@ def record(
     if not names and not everything and regex is None:
         raise CliError("nothing to record: name topics, or give --all or --regex")
     path = output or Path(datetime.now().strftime("rosbag2_%Y_%m_%d-%H_%M_%S"))
+    if path.exists():
+        raise CliError(f"{str(path)!r} exists already; recordings are never overwritten")
     stop = _stop_on_signals()
     with ros.graph_node(settled=False) as node:
         selection = Selection(names, everything, regex, exclude, include_hidden)
@@ -197,6 +199,8 @@ def record(
                 rclpy.spin_once(node, timeout_sec=0.05)
                 if max_messages is not None and sum(recorder.counts.values()) >= max_messages:
                     break
+            else:
+                _take_what_has_arrived(node, recorder)
         finally:
             recorder.close()
     for topic, reason in recorder.unknown.items():
@@ -207,6 +211,18 @@ def record(
         )
     else:
         _say(f"recorded {sum(recorder.counts.values())} messages on {len(recorder.topics)} topic(s)")
+
+
+def _take_what_has_arrived(node: Any, recorder: Any) -> None:
+    """What came in before the end waits in queues: takes it while there is some, at most a second."""
+    import rclpy
+
+    deadline_s = time.monotonic() + 1.0
+    before = None
+    while before != recorder.counts and time.monotonic() < deadline_s:
+        before = recorder.counts.copy()
+        for _ in range(100):
+            rclpy.spin_once(node, timeout_sec=0.0)
 
 
 def _remaps(rules: list[str]) -> dict[str, str]:

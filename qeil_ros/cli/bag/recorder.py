@@ -40,14 +40,12 @@ class Selection:
 class Recorder:
     """Records what `selection` wants, subscribing to topics as they appear. `close` finishes the recording.
 
-    CliError where something is at `path` already.
+    `path` must not exist yet.
     """
 
     def __init__(
         self, node: Any, path: Path, selection: Selection, storage: str = "mcap", compress: bool = False
     ) -> None:
-        if path.exists():
-            raise CliError(f"{str(path)!r} exists already; recordings are never overwritten")
         self.node = node
         self.selection = selection
         self.counts: Counter[str] = Counter()
@@ -92,13 +90,25 @@ class Recorder:
             offered_qos_profiles=[recorded_profile(entry.qos_profile) for entry in publishers],
         )
 
-        def take(data: bytes) -> None:
-            self._writer.write(connection, time.time_ns(), data)
+        def write(stamp_ns: int, data: bytes) -> None:
+            self._writer.write(connection, stamp_ns, data)
             self.counts[topic] += 1
 
+        def take(data: bytes, about: Any) -> None:
+            # When it came in, not when its turn came: while one message is written, others wait.
+            write(about["received_timestamp"] or time.time_ns(), data)
+
+        def take_alone(data: bytes) -> None:
+            write(time.time_ns(), data)
+
+        from rclpy.subscription import Subscription
+
+        callback = (
+            take if hasattr(Subscription, "CallbackType") else take_alone
+        )  # Humble has no such information
         # Deeper than the publishers' queues: while one message is being written, others must not be lost.
         profile = qos.choose(publishers, depth=max(1000, *(entry.qos_profile.depth for entry in publishers)))
-        self._subscriptions[topic] = self.node.create_subscription(cls, topic, take, profile, raw=True)
+        self._subscriptions[topic] = self.node.create_subscription(cls, topic, callback, profile, raw=True)
 
     def close(self) -> None:
         """Stops listening, and writes index and metadata."""
