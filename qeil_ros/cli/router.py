@@ -13,7 +13,7 @@ from .errors import CliError
 
 
 class _Command(typer.core.TyperCommand):
-    """A launch file may start the router as if it were a node, and so with ROS arguments; it has no use for them."""
+    """A launch file may start the router as if it were a node, with ROS arguments; it has no use for them."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         cut = args.index("--ros-args") if "--ros-args" in args else len(args)

@@ -43,7 +43,7 @@ class Graph:
             self.lines.append(line.rstrip("\n"))
 
     def run(self, *words: str) -> tuple[int, str, str]:
-        """Exit code, output and errors of a command run in this process, which saves starting one each time."""
+        """Exit code, output and errors of a command run in this process, which saves starting one each."""
         with redirect_stdout(io.StringIO()) as output, redirect_stderr(io.StringIO()) as errors:
             code = main(words)
         return code, output.getvalue(), errors.getvalue()
