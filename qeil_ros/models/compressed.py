@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 MAX_PIXELS = 64_000_000
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+_PNG_START, _PNG_HEADER, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\rIHDR", b"IEND\xaeB`\x82"
 # Frame headers: SOF0..SOF15 without DHT (C4), JPG (C8) and DAC (CC).
 _JPEG_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_STANDALONE = frozenset(range(0xD0, 0xD9)) | {0x01}
 _PADDING_BYTES = 4096  # some cameras fill their buffer up after the end marker
+
+# What is wrong with an image is in the exception; newer OpenCV would also write to the console each time.
+if hasattr(cv2, "utils") and hasattr(cv2.utils, "logging"):
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 
 
 def decode(data: Any, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
@@ -32,7 +36,10 @@ def decode(data: Any, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
     width, height = image_size(buffer)
     if width * height > max_pixels:
         raise ValueError(f"the image is {width}x{height}, more than {max_pixels} pixels")
-    image = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    try:
+        image = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise ValueError(f"the {width}x{height} image cannot be decoded: {error}") from error
     if image is None:
         raise ValueError(f"the {width}x{height} image of {buffer.size} bytes cannot be decoded")
     if image.shape[:2] != (height, width):
@@ -51,8 +58,8 @@ def image_size(buffer: NDArray[Any]) -> tuple[int, int]:
     if start == _PNG_START:
         if _PNG_END not in tail:
             raise ValueError(f"the PNG of {buffer.size} bytes is cut off: it has no end chunk")
-        if buffer.size < 24:
-            raise ValueError("the PNG has no header")
+        if buffer[8:16].tobytes() != _PNG_HEADER or buffer.size < 24:
+            raise ValueError("the PNG is corrupt: it does not begin with its header chunk")
         width, height = struct.unpack(">II", buffer[16:24].tobytes())
         return _checked(width, height)
     raise ValueError(

@@ -24,7 +24,10 @@ class Engine(Protocol):
     """Batches it can hold at a time. More are not submitted: frames wait where deadlines count."""
 
     def submit(self, split: str, features: NDArray[Any]) -> Future[list[Answer]]:
-        """One answer per row of `features` [B, *shape], later; an exception where the model failed."""
+        """One answer per row of `features` [B, *shape], later; an exception where the model failed.
+
+        The future must end, by an answer or a time-out of the engine's own: stopping waits for it.
+        """
         ...
 
     def close(self) -> None:

@@ -8,7 +8,6 @@ says why.
 
 from __future__ import annotations
 
-import array
 import math
 import secrets
 import time
@@ -17,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from qeil_ros.codec import BitstreamError, Decoder, peek
 from qeil_ros.models.batcher import DeadlineBatcher, Waiting
@@ -29,22 +27,13 @@ from qeil_ros.models.schema import shown
 from qeil_ros.models.tasks import Answer
 from qeil_ros.msg import FeatureFrame, InferenceResult, OffboardStatus
 
+from . import qos
 from .diagnostics import Diagnostics, qos_problems
 from .dispatcher import Dispatcher, Unreadable
-from .encoder import FEATURES_QOS
 from .lifecycle import ManagedNode
 from .main import run
 from .parameters import NodeParameters, declare, parameter
-
-# An answer counts once and must arrive; eight frames' time is longer than any deadline leaves it.
-RESULT_QOS = FEATURES_QOS
-# A heartbeat that comes late is worth nothing: the next one is better than a repetition of the last.
-STATUS_QOS = QoSProfile(
-    depth=1,
-    history=HistoryPolicy.KEEP_LAST,
-    reliability=ReliabilityPolicy.BEST_EFFORT,
-    durability=DurabilityPolicy.VOLATILE,
-)
+from .results import message_of
 
 _LOG_EVERY_S = 5.0
 _REFUSING_FOR_S = 5.0
@@ -95,10 +84,10 @@ class Robot:
         base = name.rstrip("/") + "/" if name else ""
         self.name = name or "(own namespace)"
         self.features_topic = base + "features"
-        self.results = node.create_lifecycle_publisher(InferenceResult, base + "offboard/result", RESULT_QOS)
-        self.status = node.create_lifecycle_publisher(OffboardStatus, base + "offboard/status", STATUS_QOS)
+        self.results = node.create_lifecycle_publisher(InferenceResult, base + "offboard/result", qos.RESULTS)
+        self.status = node.create_lifecycle_publisher(OffboardStatus, base + "offboard/status", qos.HEARTBEAT)
         self.features = node.create_subscription(
-            FeatureFrame, self.features_topic, lambda frame: node.receive(self, frame), FEATURES_QOS
+            FeatureFrame, self.features_topic, lambda frame: node.receive(self, frame), qos.FEATURES
         )
         self.answered = self.late = self.refused = 0
         self._late_s = self._refused_s = -math.inf
@@ -280,32 +269,17 @@ class CoInferenceNode(ManagedNode):
         if folder is None or not self.context.ok():
             return  # the process is on its way out
         sent = job.frame
-        embedding = array.array("f")
-        embedding.frombytes(answer.embedding.tobytes())
-        job.robot.results.publish(
-            InferenceResult(
-                header=sent.header,
-                run=sent.run,
-                sequence=sent.sequence,
-                source=InferenceResult.SOURCE_OFFBOARD,
-                model=folder.name,
-                model_digest=folder.digest,
-                text=answer.text,
-                labels=answer.labels,
-                scores=answer.scores,
-                embedding=embedding,
-                confidence=answer.confidence,
-                encode_s=sent.encode_s,
-                transfer_s=math.nan,  # the robot's to say: it alone saw both ends of the round trip
-                queue_s=queue_s,
-                inference_s=inference_s,
-                total_s=math.nan,
-                bytes_sent=len(sent.data),
-                energy_j=sent.energy_j,
-                energy_source=sent.energy_source,
-                energy_quality=sent.energy_quality,
-            )
-        )
+        result = message_of(answer)
+        result.header, result.run, result.sequence = sent.header, sent.run, sent.sequence
+        result.source = InferenceResult.SOURCE_OFFBOARD
+        result.model, result.model_digest = folder.name, folder.digest
+        result.encode_s, result.queue_s, result.inference_s = sent.encode_s, queue_s, inference_s
+        # The robot's to say: it alone saw both ends.
+        result.transfer_s = result.total_s = math.nan
+        result.bytes_sent = len(sent.data)
+        result.energy_j, result.energy_source = sent.energy_j, sent.energy_source
+        result.energy_quality = sent.energy_quality
+        job.robot.results.publish(result)
         job.robot.count_answered()
         self.diagnostics.count("frames_answered")
 
@@ -366,7 +340,7 @@ class CoInferenceNode(ManagedNode):
         problems: list[str] = []
         for robot in self._robots:
             topic = self.resolve_topic_name(robot.features_topic)
-            problems += qos_problems(self, topic, FEATURES_QOS, "qeil_ros/msg/FeatureFrame", subscribing=True)
+            problems += qos_problems(self, topic, qos.FEATURES, "qeil_ros/msg/FeatureFrame", subscribing=True)
         self.diagnostics.condition("qos", "; ".join(problems))
 
 

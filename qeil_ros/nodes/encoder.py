@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
@@ -25,6 +27,8 @@ from qeil_ros.models.folder import ModelFolder
 from qeil_ros.models.pipeline import AgentPipeline
 from qeil_ros.msg import FeatureFrame, InferenceResult, OperatingPoint
 
+from . import qos
+from .arrival import arrival_s
 from .diagnostics import Diagnostics, qos_problems
 from .lifecycle import ManagedNode
 from .main import run
@@ -40,21 +44,6 @@ IMAGE_QOS = QoSProfile(
     reliability=ReliabilityPolicy.BEST_EFFORT,
     durability=DurabilityPolicy.VOLATILE,
 )
-# Every frame counts, for a few frames' time: the fallback answers each of them exactly once.
-FEATURES_QOS = QoSProfile(
-    depth=8,
-    history=HistoryPolicy.KEEP_LAST,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.VOLATILE,
-)
-# The last word holds, for whoever comes later too.
-OPERATING_POINT_QOS = QoSProfile(
-    depth=1,
-    history=HistoryPolicy.KEEP_LAST,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
-
 _TRANSPORT_POLL_S = 0.25
 _LOG_EVERY_S = 5.0
 _NEXT_CONFIGURE = "takes effect when the node is configured next"
@@ -122,6 +111,7 @@ class EncoderNode(ManagedNode):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("encoder", **kwargs)
         self.params = declare(self, EncoderParameters)
+        self.add_on_set_parameters_callback(self._check_splits)
         self.diagnostics = Diagnostics(self)
         self.diagnostics.sources.append(self._report)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -140,19 +130,16 @@ class EncoderNode(ManagedNode):
         folder = ModelFolder.load(self.params.model)
         self._pipeline = AgentPipeline(folder, threads=self.params.threads)
         for name in ("split", "safe_split"):
-            chosen = folder.split(getattr(self.params, name)).name
-            if chosen not in self._pipeline.splits:
-                raise ValueError(
-                    f"parameter {name}: this machine does not hold the agent part of split {chosen!r}"
-                )
+            if reason := self._split_problem(getattr(self.params, name)):
+                raise ValueError(f"parameter {name}: {reason}")
         self._run, self._sequence = secrets.randbits(64), 0
         self._follower, self._pacer = PointFollower(), Pacer()
         self._encode_s, self._agent_s = Recent(window_s=10.0), Recent(window_s=10.0)
         self._last_number: int | None = None
         self._point = self._own_point()
-        self._features = self.create_lifecycle_publisher(FeatureFrame, "features", FEATURES_QOS)
+        self._features = self.create_lifecycle_publisher(FeatureFrame, "features", qos.FEATURES)
         self._points = self.create_subscription(
-            OperatingPoint, "operating_point", self._on_operating_point, OPERATING_POINT_QOS
+            OperatingPoint, "operating_point", self._on_operating_point, qos.LATEST
         )
         self.diagnostics.hardware_id = folder.name
         self.diagnostics.set("model", f"{folder.name} {folder.version}")
@@ -222,17 +209,19 @@ class EncoderNode(ManagedNode):
         self._on_frame(message, info, compressed=True)
 
     def _on_frame(self, message: Any, info: Any, compressed: bool) -> None:
-        arrival_s, cpu_s = _arrival_s(info), _cpu_s(self.params.threads)
+        arrived_s, cpu_s = arrival_s(info), _cpu_s(self.params.threads)
         pipeline = self._pipeline
         if pipeline is None or self._images is None:
             return  # a callback that was already on its way when the node was deactivated
         self.diagnostics.count("images_received")
         self._count_superseded(info)
-        point = self._point = self._follower.point(self._own_point(), self._safe_point(), arrival_s)
+        point = self._point = self._follower.point(self._own_point(), self._safe_point(), arrived_s)
         if point.route == HOLD:
-            return self.diagnostics.count("images_held")
-        if not self._pacer.admit(point.rate_hz, arrival_s):
-            return self.diagnostics.count("images_paced")
+            self.diagnostics.count("images_held")
+            return
+        if not self._pacer.admit(point.rate_hz, arrived_s):
+            self.diagnostics.count("images_paced")
+            return
         try:
             if compressed:
                 image = pipeline.prepare_compressed(memoryview(message.data), self.params.max_image_pixels)
@@ -250,7 +239,7 @@ class EncoderNode(ManagedNode):
             self.get_logger().warning(
                 f"bad image on {self._topic}: {error}", throttle_duration_sec=_LOG_EVERY_S
             )
-            return None
+            return
         split = pipeline.folder.split(point.split).name
         started_s = time.monotonic()
         features = pipeline.features(image, split)
@@ -264,15 +253,15 @@ class EncoderNode(ManagedNode):
             self.get_logger().warning(
                 f"features cannot be coded: {error}", throttle_duration_sec=_LOG_EVERY_S
             )
-            return None
-        self._publish(message.header, point, split, coded, arrival_s, cpu_s)
-        self._agent_s.add(agent_s, arrival_s)
+            return
+        self._publish(message.header, point, split, coded, arrived_s, cpu_s)
+        self._agent_s.add(agent_s, arrived_s)
         every = self.params.distortion_every
         if every and (self._sequence - 1) % every == 0:
             self.diagnostics.set("distortion", pipeline.distortion(features, coded, split))
 
     def _publish(
-        self, header: Any, point: Point, split: str, coded: memoryview, arrival_s: float, cpu_s: float
+        self, header: Any, point: Point, split: str, coded: memoryview, arrived_s: float, cpu_s: float
     ) -> None:
         assert self._pipeline is not None
         folder = self._pipeline.folder
@@ -292,14 +281,14 @@ class EncoderNode(ManagedNode):
             energy_quality=quality,
             data=data,
         )
-        encode_s = time.monotonic() - arrival_s
+        encode_s = time.monotonic() - arrived_s
         frame.encode_s = encode_s
         frame.time_left_s = self.params.deadline_s - encode_s
         self._features.publish(frame)
         self._sequence += 1
         self.diagnostics.count("frames_encoded")
         self.diagnostics.set("frame_bytes", len(data))
-        self._encode_s.add(encode_s, arrival_s)
+        self._encode_s.add(encode_s, arrived_s)
 
     def _energy(self, cpu_s: float) -> tuple[float, str, int]:
         """(J, source, quality) of a frame: processor time times the power of a busy core."""
@@ -322,6 +311,21 @@ class EncoderNode(ManagedNode):
         self._last_number = number
 
     # --- operating point
+
+    def _split_problem(self, name: str) -> str:
+        """Why a cut (empty: the default one) cannot be used with the loaded model; empty where it can."""
+        if self._pipeline is None:
+            return ""  # looked at when the node is configured
+        chosen, held = name or self._pipeline.folder.default_split, self._pipeline.splits
+        if chosen in held:
+            return ""
+        return f"no agent part here for split {chosen!r}, only for {', '.join(held)}"
+
+    def _check_splits(self, changes: list[Parameter]) -> SetParametersResult:
+        for change in changes:
+            if change.name in ("split", "safe_split") and (reason := self._split_problem(str(change.value))):
+                return SetParametersResult(successful=False, reason=f"{change.name}: {reason}")
+        return SetParametersResult(successful=True)
 
     def _own_point(self) -> Point:
         params = self.params
@@ -372,7 +376,7 @@ class EncoderNode(ManagedNode):
         problems = qos_problems(
             self,
             self.resolve_topic_name("features"),
-            FEATURES_QOS,
+            qos.FEATURES,
             "qeil_ros/msg/FeatureFrame",
             subscribing=False,
         )
@@ -384,20 +388,6 @@ class EncoderNode(ManagedNode):
             )
             problems += qos_problems(self, self._topic, IMAGE_QOS, kind, subscribing=True)
         say.condition("qos", "; ".join(problems))
-
-
-def _arrival_s(info: Any) -> float:
-    """When the image reached this process, on the monotonic clock [s].
-
-    The middleware stamps its reception with the wall clock. Only the age, a few milliseconds, is taken from
-    there: the time that the image waited for the previous one to be done counts against its deadline.
-    """
-    now_s = time.monotonic()
-    received_ns = info.get("received_timestamp") if isinstance(info, dict) else None
-    if not isinstance(received_ns, int) or received_ns <= 0:
-        return now_s
-    age_s = (time.time_ns() - received_ns) * 1e-9
-    return now_s - age_s if 0 < age_s < 1.0 else now_s
 
 
 def _cpu_s(threads: int) -> float:

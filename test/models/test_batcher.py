@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qeil_ros.models.batcher import DeadlineBatcher, Waiting
@@ -103,6 +103,7 @@ def test_impossible_settings_are_refused(wrong):
         DeadlineBatcher(**settings)
 
 
+@settings(deadline=None)
 @given(
     frames=st.lists(
         st.tuples(st.sampled_from("abcd"), st.sampled_from("xy"), st.floats(0, 2), st.floats(0.0, 1.0)),

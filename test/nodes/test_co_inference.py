@@ -21,8 +21,8 @@ from support import wait_until
 from qeil_ros.codec import encode
 from qeil_ros.models.engine import OnnxEngine
 from qeil_ros.models.folder import ModelFolder
-from qeil_ros.nodes.co_inference import STATUS_QOS, CoInferenceNode, CoInferenceParameters
-from qeil_ros.nodes.encoder import FEATURES_QOS
+from qeil_ros.nodes import qos
+from qeil_ros.nodes.co_inference import CoInferenceNode, CoInferenceParameters
 
 FEATURES = {"red": [1, 0, 0], "green": [0, 1, 0], "blue": [0, 0, 1], "dark": [0, 0, 0]}
 
@@ -75,9 +75,9 @@ class Link:
 
     def __init__(self, graph, robot=""):
         base = robot + "/" if robot else ""
-        self.results = graph.listen(InferenceResult, base + "offboard/result", FEATURES_QOS)
-        self.statuses = graph.listen(OffboardStatus, base + "offboard/status", STATUS_QOS)
-        self._features = graph.publisher(FeatureFrame, base + "features", FEATURES_QOS)
+        self.results = graph.listen(InferenceResult, base + "offboard/result", qos.FEATURES)
+        self.statuses = graph.listen(OffboardStatus, base + "offboard/status", qos.HEARTBEAT)
+        self._features = graph.publisher(FeatureFrame, base + "features", qos.FEATURES)
 
     def send(self, frame):
         self._features.publish(frame)

@@ -19,7 +19,8 @@ from support import wait_until
 
 from qeil_ros.codec import decode, peek
 from qeil_ros.models.folder import ModelFolder
-from qeil_ros.nodes.encoder import OPERATING_POINT_QOS, EncoderNode
+from qeil_ros.nodes import qos
+from qeil_ros.nodes.encoder import EncoderNode
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +188,7 @@ def test_corrupt_compressed_images_are_counted_and_dropped(graph, model):
 def test_the_operating_point_is_followed_until_it_has_run_out(graph, model):
     node, frames = start(graph, model, feature_bits=8, safe_feature_bits=2, safe_rate_hz=0.0)
     sender = Sender(graph, Image, "image", frames)
-    points = graph.publisher(OperatingPoint, "operating_point", OPERATING_POINT_QOS)
+    points = graph.publisher(OperatingPoint, "operating_point", qos.LATEST)
     assert sender.one(raw("red", 1)).feature_bits == 8
 
     points.publish(OperatingPoint(feature_bits=3, valid_for_s=60.0))
@@ -206,7 +207,7 @@ def test_the_operating_point_is_followed_until_it_has_run_out(graph, model):
 def test_an_impossible_operating_point_is_refused(graph, model):
     node, frames = start(graph, model)
     sender = Sender(graph, Image, "image", frames)
-    points = graph.publisher(OperatingPoint, "operating_point", OPERATING_POINT_QOS)
+    points = graph.publisher(OperatingPoint, "operating_point", qos.LATEST)
     points.publish(OperatingPoint(split="nowhere", feature_bits=1, valid_for_s=60.0))
     wait_until(lambda: node.diagnostics.counter("operating_points_bad") == 1)
     assert sender.one(raw("red", 1)).feature_bits == 8
@@ -250,6 +251,16 @@ class Busy:
             for second in range(10, 20):
                 self._sender.publish(raw("blue", second))
             time.sleep(0.5)
+
+
+def test_a_cut_that_is_not_there_is_refused_while_running(graph, model):
+    node, frames = start(graph, model)
+    for name in ("split", "safe_split"):
+        (result,) = node.set_parameters([Parameter(name, value="nowhere")])
+        assert not result.successful and "no agent part here for split 'nowhere'" in result.reason
+        (result,) = node.set_parameters([Parameter(name, value="mean")])
+        assert result.successful
+    assert Sender(graph, Image, "image", frames).one(raw("red", 1)).split == "mean"
 
 
 def test_energy_is_modelled_from_processor_time(graph, model):

@@ -4,7 +4,7 @@ import math
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qeil_ros.nodes.point import HOLD, LOCAL, OFFBOARD, Pacer, Point, PointFollower, problem
@@ -102,6 +102,7 @@ def test_a_raised_rate_counts_at_once():
     assert pacer.admit(10.0, 1.11)
 
 
+@settings(deadline=None)
 @given(st.floats(0.5, 100), st.lists(st.floats(0, 0.5), max_size=200))
 def test_the_rate_is_never_exceeded(rate_hz, gaps):
     now_s, times = 0.0, []
