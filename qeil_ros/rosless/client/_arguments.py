@@ -31,7 +31,7 @@ _WITH_VALUE = {
 _LOG_OUTPUTS = ("rosout", "stdout", "external-lib")
 _NODE_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _RULE = re.compile(
-    rf"^(?:(?P<node>{_NODE_NAME}):)?(?P<kind>rostopic://|rosservice://)?"
+    rf"^(?:(?P<node>{_NODE_NAME}):(?!//))?(?P<kind>rostopic://|rosservice://)?"
     r"(?P<from>__node|__name|__ns|~?[A-Za-z0-9_/{}]+|~):=(?P<to>.+)$"
 )
 _PARAM = re.compile(r"^(?:(?P<node>[A-Za-z0-9_/*]+):)?(?P<name>[^:=]+):=(?P<value>.*)$", re.DOTALL)
