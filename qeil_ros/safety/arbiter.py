@@ -44,7 +44,7 @@ COUNTS = (
     "answers_held_up",
     "offboard_late",
     "offboard_repeated",
-    "offboard_unknown",
+    "offboard_early",
     "local_failed",
     "local_late",
     "local_unneeded",
@@ -136,6 +136,7 @@ class Arbiter(Generic[F, A]):
         self._pending: OrderedDict[Key, _Pending[F, A]] = OrderedDict()  # in the order of arrival
         self._answered: OrderedDict[Key, Source] = OrderedDict()
         self._newest: OrderedDict[int, int] = OrderedDict()  # last sequence answered with content, by run
+        self._early: OrderedDict[Key, A] = OrderedDict()  # answers whose frame has not been seen
         self._busy = False  # the local model
 
     def __len__(self) -> int:
@@ -193,22 +194,26 @@ class Arbiter(Generic[F, A]):
             other.held and other.key.run == key.run and other.key.sequence > key.sequence
             for other in self._pending.values()
         )
+        if key in self._early:
+            self._settle(entry, Source.OFFBOARD, self._early.pop(key), "offboard in time")
         return actions + self.tick(now_s)
 
     def offboard(self, key: Key, answer: A, now_s: float) -> list[Publish[F, A] | RunLocal[F]]:
-        """A good answer of the offboard computer has arrived."""
+        """A good answer of the offboard computer has arrived.
+
+        It may be handed over before its frame, when both waited for the caller: then it is kept a while.
+        """
         entry = self._pending.get(key)
-        if entry is None or entry.held:
-            source = entry.held.source if entry and entry.held else self._answered.get(key)
-            self.counts[
-                "offboard_unknown"
-                if source is None
-                else "offboard_repeated"
-                if source == Source.OFFBOARD
-                else "offboard_late"
-            ] += 1
-            return self.tick(now_s)
-        self._settle(entry, Source.OFFBOARD, answer, "offboard in time", now_s)
+        source = entry.held.source if entry and entry.held else self._answered.get(key)
+        if source is not None:
+            self.counts["offboard_repeated" if source == Source.OFFBOARD else "offboard_late"] += 1
+        elif entry is not None:
+            self._settle(entry, Source.OFFBOARD, answer, "offboard in time")
+        else:
+            self.counts["offboard_early"] += 1
+            self._early[key] = answer
+            if len(self._early) > self.config.most_pending:
+                self._early.popitem(last=False)
         return self.tick(now_s)
 
     def local_done(
@@ -227,7 +232,7 @@ class Arbiter(Generic[F, A]):
             late = entry is None and self._answered.get(key) == Source.NONE
             self.counts["local_late" if late else "local_unneeded"] += 1
         else:
-            self._settle(entry, Source.LOCAL, answer, entry.why_local, now_s)
+            self._settle(entry, Source.LOCAL, answer, entry.why_local)
         return self.tick(now_s)
 
     def flush(self, reason: str) -> list[Publish[F, A]]:
@@ -259,7 +264,7 @@ class Arbiter(Generic[F, A]):
 
     # --- answers
 
-    def _settle(self, entry: _Pending[F, A], source: Source, answer: A, reason: str, now_s: float) -> None:
+    def _settle(self, entry: _Pending[F, A], source: Source, answer: A, reason: str) -> None:
         """The frame has its answer. Those before it have had their chance with the offboard computer."""
         waited = source == Source.OFFBOARD or not entry.hurried
         entry.held = Publish(entry.key, entry.frame, source, answer, reason, waited)

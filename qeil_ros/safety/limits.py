@@ -109,12 +109,16 @@ class LimitWatch:
     """
 
     def __init__(self, limits: Iterable[Limit], grace_s: float = 1.0) -> None:
-        self.limits = [limit for limit in limits if limit.set]
+        self.set_limits(limits)
         self.grace_s = grace_s
         self.blind: list[str] = []
         """Patterns of limits that nothing readable has matched so far."""
         self._held: dict[tuple[str, str], Level] = {}  # pattern and reading name
         self._good_s: dict[str, float] = {}
+
+    def set_limits(self, limits: Iterable[Limit]) -> None:
+        """Other limits from now on; what is held on the same readings stays held until they are clear."""
+        self.limits = [limit for limit in limits if limit.set]
 
     def update(self, readings: Sequence[Reading], now_s: float) -> list[Finding]:
         """What stands out, worst first."""

@@ -114,9 +114,10 @@ class LinkMonitor:
             f"{self.config.most_silence_s:g} s counts as a dead link; lower its period or raise the timeout"
         )
 
-    def down_at_s(self) -> float:
-        """When the link will be DOWN if nothing more is heard [s]."""
-        return self._heard_s + self.silence_s
+    def next_s(self, now_s: float) -> float:
+        """When the state may change if nothing more is heard [s]; inf: it will not."""
+        silent_s = self._heard_s + self.silence_s
+        return min(silent_s if silent_s > now_s else math.inf, max(self._latch.falls_at_s(), now_s + 1e-3))
 
     def state(self, now_s: float) -> tuple[Link, str]:
         """The state at `now_s` and the reason; the reason is empty where the link is UP."""

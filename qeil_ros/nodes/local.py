@@ -1,0 +1,83 @@
+"""The local parts of a model with the decoder before them: what the robot answers with alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qeil_ros.codec import Decoder
+from qeil_ros.models.folder import ModelFolder
+from qeil_ros.models.pipeline import limits_for
+from qeil_ros.models.tasks import Answer
+from qeil_ros.safety.cost import Cost, RunTimes
+
+__all__ = ["LocalModel"]
+
+
+class LocalModel:
+    """The local parts that this machine holds. `run` is for one thread, `cost` for any.
+
+    Args:
+        threads: threads of one part.
+        warm_up_runs: runs timed at the start, for the first estimate of a run's time.
+
+    Raises:
+        ModelError: a part is there but cannot be loaded.
+    """
+
+    def __init__(self, folder: ModelFolder, *, threads: int = 1, warm_up_runs: int = 10) -> None:
+        self._parts = {
+            name: folder.local(name, threads=threads) for name in folder.splits if folder.has("local", name)
+        }
+        self._decoders = {name: Decoder(limits_for(folder, name)) for name in self._parts}
+        self._times = {name: RunTimes() for name in self._parts}
+        self._lock = threading.Lock()
+        for name, part in self._parts.items():
+            for features in _samples((1, *part.split.shape), part.split.dtype, warm_up_runs):
+                started_s = time.monotonic()
+                part.run(features)
+                self._times[name].add(time.monotonic() - started_s)
+
+    @property
+    def splits(self) -> list[str]:
+        """The cuts whose features it can answer from; empty: this robot has no local model."""
+        return list(self._parts)
+
+    def cost(self, split: str) -> Cost | None:
+        """What a run takes, of late; None where there is no local part for that cut."""
+        with self._lock:
+            times = self._times.get(split)
+            return times.cost() if times else None
+
+    def run(self, split: str, data: Any) -> tuple[Answer, float]:
+        """The answer to one frame's coded features, and the time it took [s].
+
+        Raises:
+            ValueError: the data cannot be decoded, or is no tensor of that cut.
+        """
+        started_s = time.monotonic()
+        features = self._decoders[split].decode(data)
+        (answer,) = self._parts[split].run(features[None])
+        took_s = time.monotonic() - started_s
+        with self._lock:
+            self._times[split].add(took_s)
+        return answer, took_s
+
+
+def _samples(shape: tuple[int, ...], dtype: str, count: int) -> Iterable[NDArray[Any]]:
+    """Features for warm-up: noise, since a caption's length, and so its time, depends on what it sees."""
+    random = np.random.default_rng(0)
+    for _ in range(count):
+        noise = random.standard_normal(shape)
+        if np.issubdtype(np.dtype(dtype), np.integer):
+            limits = np.iinfo(dtype)
+            yield np.clip(noise * 40 + (limits.max + limits.min + 1) / 2, limits.min, limits.max).astype(
+                dtype
+            )
+        else:
+            yield noise.astype(dtype)

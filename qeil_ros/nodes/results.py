@@ -1,0 +1,94 @@
+"""The result message of the fallback: a frame, an answer or none, and where the time and the energy went."""
+
+from __future__ import annotations
+
+import array
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from qeil_ros.models.tasks import Answer
+from qeil_ros.msg import InferenceResult
+from qeil_ros.safety.arbiter import Publish, Source
+
+__all__ = ["Frame", "Reply", "message_of", "result", "transfer_s"]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame that waits: the FeatureFrame, and when it arrived on the monotonic clock [s]."""
+
+    message: Any
+    arrived_s: float
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer: an InferenceResult that has the model's part filled in, and where its time went [s].
+
+    Attributes:
+        arrived_s: when it arrived over the link, on the monotonic clock; NaN for the local model's.
+        energy_j: what the answer took on the robot [J]; NaN where unknown.
+        energy_source: what that figure rests on.
+    """
+
+    message: Any
+    queue_s: float
+    inference_s: float
+    arrived_s: float = math.nan
+    energy_j: float = math.nan
+    energy_source: str = ""
+
+
+def message_of(answer: Answer) -> Any:
+    """The answer of a model part as an InferenceResult with nothing else filled in."""
+    embedding = array.array("f")
+    embedding.frombytes(answer.embedding.tobytes())
+    return InferenceResult(
+        text=answer.text,
+        labels=answer.labels,
+        scores=answer.scores,
+        embedding=embedding,
+        confidence=answer.confidence,
+    )
+
+
+def result(action: Publish[Frame, Reply], now_s: float) -> Any:
+    """The InferenceResult to publish at `now_s`; the reply's own message, completed."""
+    frame, reply = action.frame.message, action.answer
+    message = reply.message if reply else InferenceResult(confidence=math.nan)
+    message.header = frame.header
+    message.run, message.sequence = action.key
+    message.source, message.reason = int(action.source), action.reason
+    message.model, message.model_digest = frame.model, frame.model_digest
+    message.encode_s = frame.encode_s
+    message.queue_s = reply.queue_s if reply else math.nan
+    message.inference_s = reply.inference_s if reply else math.nan
+    message.transfer_s = transfer_s(action.frame, reply)
+    message.total_s = frame.encode_s + now_s - action.frame.arrived_s
+    message.bytes_sent = len(frame.data)
+    message.energy_j, message.energy_source, message.energy_quality = _energy(action)
+    return message
+
+
+def transfer_s(frame: Frame, reply: Reply | None) -> float:
+    """Both ways over the link [s]: the round trip less what the server says it took; NaN for no round trip.
+
+    A server that claims more time than there was is wrong about itself, and the link is left with none.
+    """
+    if reply is None:
+        return math.nan
+    rest_s = reply.arrived_s - frame.arrived_s - reply.queue_s - reply.inference_s
+    return rest_s if math.isnan(rest_s) else max(0.0, rest_s)
+
+
+def _energy(action: Publish[Frame, Reply]) -> tuple[float, str, int]:
+    """(J, source, quality) spent on the robot: by the encoder, and by the local model where it answered."""
+    frame, reply = action.frame.message, action.answer
+    if reply is None or action.source != Source.LOCAL:
+        return frame.energy_j, frame.energy_source, frame.energy_quality
+    energy_j = frame.energy_j + reply.energy_j
+    if math.isnan(energy_j):
+        return math.nan, "", InferenceResult.QUALITY_NONE
+    quality = max(frame.energy_quality, InferenceResult.QUALITY_MODELLED)
+    return energy_j, f"encoder: {frame.energy_source}; local: {reply.energy_source}", quality
