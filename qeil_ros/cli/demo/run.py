@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from qeil_ros.cli.demo.graph import NODES, OFFBOARD, PLAYER, DemoGraph
+from qeil_ros.cli.demo.graph import NODES, PLAYER, DemoGraph
 from qeil_ros.cli.demo.ledger import Ledger
 from qeil_ros.cli.demo.observer import Observer
 from qeil_ros.cli.demo.options import (
@@ -34,6 +34,8 @@ from qeil_ros.cli.demo.view import Display, summary_tables
 from qeil_ros.models.folder import ModelError, ModelFolder
 
 READY_TIMEOUT_S = 90.0
+# The supervisor trusts a link only after it has seen it well for a while.
+SETTLE_TIMEOUT_S = 15.0
 _TICK_S = 0.02
 
 
@@ -142,10 +144,15 @@ class _Session:
             for name in NODES:
                 active = functools.partial(self._is_active, name)
                 self._wait(deadline_s, active, name, "did not become active")
-            complaint = "is active but no answer of it arrived"
-            self._wait(deadline_s, self._image_came_through, OFFBOARD, complaint)
+            self._wait(deadline_s, self._answered, "fallback", "is active but answers no image")
             self._wait(deadline_s, self._supervisor_heard, "supervisor", "is active but publishes no status")
             self.deadline_s = self.observer.parameter("encoder", "deadline_s")
+            settled_s = time.monotonic() + SETTLE_TIMEOUT_S
+            while not self._settled() and time.monotonic() < settled_s:
+                time.sleep(0.05)
+        if not self._settled():
+            # A configuration may want it so, and answers there are.
+            self.console.print("note: no answers from offboard before the start; nodes.log says why")
 
     def _wait(self, deadline_s: float, condition: Callable[[], bool], name: str, complaint: str) -> None:
         while not condition():
@@ -159,10 +166,17 @@ class _Session:
     def _is_active(self, name: str) -> bool:
         return self.observer.state(name) == "active"
 
-    def _image_came_through(self) -> bool:
+    def _answered(self) -> bool:
         with self.observer.lock:
-            warm_up = list(self.observer.ledger.warm_up.values())
-        return any(f.image_s is not None and any(a.source == "offboard" for a in f.answers) for f in warm_up)
+            return any(f.answers for f in self.observer.ledger.warm_up.values())
+
+    def _settled(self) -> bool:
+        """The newest image that was answered was answered from offboard, and the supervisor is content."""
+        with self.observer.lock:
+            ledger = self.observer.ledger
+            answered = [f for _, f in sorted(ledger.warm_up.items()) if f.answers]
+            offboard = bool(answered) and answered[-1].answers[0].source == "offboard"
+            return offboard and ledger.supervisor is not None and ledger.supervisor.mode != "local"
 
     def _supervisor_heard(self) -> bool:
         with self.observer.lock:
@@ -222,7 +236,7 @@ def _write(options: Options, summary: Summary, session: _Session, console: Conso
         timeline,
         start_s=session.start_s,
         deadline_s=session.deadline_s,
-        title=f"{options.model} on {session.source.name}",
+        title=f"{Path(options.model).name} on {'/'.join(Path(session.source.name).parts[-2:])}",
     )
     text = json.dumps(summary.to_json(), indent=2) + "\n"
     files = [options.out / "summary.json", *([options.json_file] if options.json_file else [])]

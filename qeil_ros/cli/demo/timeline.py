@@ -55,7 +55,8 @@ def draw_timeline(ledger: Ledger, path: Path, *, start_s: float, deadline_s: flo
             fontsize=8,
         )
     latency.set_ylabel("image to answer [ms]")
-    latency.set_ylim(bottom=0)
+    # Room for the marks' labels above the deadline.
+    latency.set_ylim(0, max(latency.get_ylim()[1], 1.2e3 * deadline_s))
     latency.set_title(title, fontsize=10)
     latency.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
     who.set_yticks(range(len(COLOURS)), list(COLOURS))

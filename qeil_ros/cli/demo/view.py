@@ -101,15 +101,16 @@ def progress_line(ledger: Ledger, summary: Summary) -> str:
 def summary_tables(summary: Summary) -> Group:
     """The end of the run."""
     table = Table(title="Summary", title_justify="left", show_header=False, box=None, pad_edge=False)
-    table.add_column(style="dim")
-    table.add_column()
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
     table.add_row("recording", summary.recording)
     table.add_row("model", summary.model)
     table.add_row("images in", str(summary.frames_in))
     table.add_row("answers", f"{summary.answers}   {sources_text(summary.by_source)}")
     table.add_row(
-        "duplicates / late / missing / superseded",
-        f"{summary.duplicates} / {summary.late_published} / {summary.missing} / {summary.superseded}",
+        "of these",
+        f"{summary.duplicates} twice, {summary.late_published} late, {summary.missing} missing "
+        f"({summary.superseded} superseded)",
     )
     table.add_row("correct", share_text(summary))
     bits = ", ".join(f"{b} bits: {n} frames" for b, n in summary.feature_bits.items()) or "-"
