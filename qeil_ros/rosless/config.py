@@ -7,10 +7,10 @@
     ZENOH_ROUTER_CHECK_ATTEMPTS    0: wait for a router for ever; n > 0: n seconds, then fail;
                                    n < 0: do not wait; unset: one second, then go on without
 
-The defaults are rmw_zenoh's with three differences. The lease is 2 s, so that a peer which vanished without
+The defaults are rmw_zenoh's with four differences. The lease is 2 s, so that a peer which vanished without
 closing its connection is noticed within 2.5 s rather than 75 s. A router, too, listens on loopback unless
 told otherwise. Shared memory is on, as is Zenoh's own default: messages of 3 KiB and more do not travel
-through sockets between processes of one machine.
+through sockets between processes of one machine. Opening does not wait for peers besides the router.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ _SESSION = {
     "mode": '"peer"',
     "connect/endpoints": f'["{DEFAULT_ROUTER}"]',
     "listen/endpoints": '["tcp/localhost:0"]',
+    # The router is waited for after opening; Zenoh's own wait of half a second for peers adds nothing to that.
+    "scouting/delay": "20",
 }
 
 
