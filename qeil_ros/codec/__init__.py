@@ -12,8 +12,8 @@ try:
 except ImportError as error:
     raise ImportError(
         f"qeil_ros's compiled kernels are missing or do not load ({error}). Build them: `pip install .` in "
-        "the project's root, or `colcon build` in a ROS 2 workspace; both need a C compiler and Python's headers "
-        "(Debian and Ubuntu: build-essential python3-dev)."
+        "the project's root, or `colcon build` in a ROS 2 workspace; both need a C compiler and Python's "
+        "headers (Debian and Ubuntu: build-essential python3-dev)."
     ) from error
 
 from .decoder import Decoder, decode, peek

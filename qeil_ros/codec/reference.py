@@ -128,12 +128,13 @@ def decode(stream: bytes) -> NDArray[Any]:
         raise CorruptError("length")
     if quantizer == 0:
         raw: NDArray[Any] = np.frombuffer(body[at:], dtype)
-        return raw.reshape(shape).copy()
+        return np.array(raw).reshape(shape)
     unit, zero = _parameters_at(body[at : at + parameters], bits)
     codes = unpack(body[at + parameters :], n, bits).astype(np.int32)
     sets = np.arange(n) // inner % count
     values = ((codes << (8 - bits)) + zero[sets]).astype(np.float32) * unit[sets]
-    return _to_dtype(values, dtype).reshape(shape)
+    decoded: NDArray[Any] = _to_dtype(values, dtype).reshape(shape)
+    return decoded
 
 
 def _varint_at(body: bytes, at: int) -> tuple[int, int]:

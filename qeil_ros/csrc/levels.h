@@ -180,9 +180,14 @@ static qeil_levels qeil_clip(const uint8_t *data, int dtype, size_t n, qeil_grou
                : cover;
 }
 
+/* Not fmax: as a reduction it crashes gcc 12's vectoriser for Arm. */
+QEIL_INLINE double qeil_larger(double a, double b) {
+    return a > b ? a : b;
+}
+
 /* The unit must also be large enough for the range's ends to be reached by a zero of 16 bits. */
 static double qeil_wanted_unit(qeil_levels levels, float low, float high, int grid) {
-    return fmax(levels.step / grid, fmax(fabs(low), fabs(high)) / 32750.0);
+    return qeil_larger(levels.step / grid, qeil_larger(fabs(low), fabs(high)) / 32750.0);
 }
 
 /* Levels of every set -> the stream's parameters: the exponent, then a unit and a zero for each set. */
@@ -192,7 +197,7 @@ static void qeil_parameters(const qeil_levels *levels, const float *low, const f
     const double m = (1 << width) - 1;
     double largest = 0;
     for (size_t j = 0; j < count; j++) {
-        largest = fmax(largest, qeil_wanted_unit(levels[j], low[j], high[j], grid));
+        largest = qeil_larger(largest, qeil_wanted_unit(levels[j], low[j], high[j], grid));
     }
     int exponent = largest > 0 ? ilogb(largest) - 14 : 0;
     exponent = exponent < QEIL_EXPONENT_LOW ? QEIL_EXPONENT_LOW : exponent;

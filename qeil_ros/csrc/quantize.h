@@ -66,12 +66,12 @@ QEIL_CLONES static int qeil_decode_uniform(const uint8_t *in, int dtype, size_t 
     return clean;
 }
 
-/* 1 if the compiler fuses a*b + c: then the encoder's bytes would depend on the processor. (1+2^-12)^2 - (1+2^-11) is 2^-24 fused, 0 rounded. */
-QEIL_CLONES static int qeil_contracts(float a, float c) {
-    float products[16], sum = 0.0f;
-    for (int k = 0; k < 16; k++) products[k] = a * a - c;
-    for (int k = 0; k < 16; k++) sum += products[k];
-    return sum != 0.0f;
+/* 1 if the compiler fuses a*b + c: then the encoder's bytes would depend on the processor.
+ * (1 + 2^-12)^2 - (1 + 2^-11) is 2^-24 when fused, 0 when the square is rounded. Volatile, so that it is not computed at compile time. */
+QEIL_CLONES static int qeil_contracts(void) {
+    volatile float root = 1.000244140625f, square = 1.00048828125f;
+    const float a = root, c = square;
+    return a * a - c != 0.0f;
 }
 
 #endif

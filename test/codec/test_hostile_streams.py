@@ -1,4 +1,4 @@
-"""Streams from a stranger: each fault has its class, nothing exceeds the limits, no bytes crash the decoder."""
+"""Streams from a stranger: each fault has its class, the limits hold, no bytes crash a decoder."""
 
 from __future__ import annotations
 

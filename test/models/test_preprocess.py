@@ -113,6 +113,17 @@ def test_nearest_equals_opencv_exactly(encoding: str, size: tuple[int, int], tar
     assert apart(ours, rgb(cv2.resize(image, target, interpolation=cv2.INTER_NEAREST))) == 0
 
 
+def test_nearest_at_every_ratio() -> None:
+    for source in range(1, 200, 3):
+        row = np.arange(source, dtype=np.uint8)[None]
+        for target in range(1, 200, 7):
+            ours = prepare(
+                row, source, 1, source, "mono8", (target, 1), channels="mono", interpolation="nearest"
+            )
+            expected = cv2.resize(row, (target, 1), interpolation=cv2.INTER_NEAREST)
+            assert np.array_equal(ours[..., 0], expected), (source, target)
+
+
 def pillow(image: np.ndarray, target: tuple[int, int], interpolation: str) -> np.ndarray:
     """Horizontally, then vertically. (In one call, versions from 13 on go vertically first where that is
     faster, which rounds differently.)"""
