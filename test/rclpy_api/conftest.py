@@ -1,4 +1,4 @@
-"""What the tests of the client library share. They use rclpy's public API only, and run on a real rclpy too."""
+"""What the tests of the client library share. They use rclpy's public API only; they run on a real rclpy too."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 import qeil_ros.rosless  # noqa: F401  serves rclpy where no ROS 2 is installed
+
 import rclpy  # isort: skip
 from rclpy.executors import SingleThreadedExecutor  # isort: skip
+from rclpy.node import Node  # isort: skip
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def make_node(ros: None) -> Iterator[Callable[..., Any]]:
     """Makes nodes that are destroyed at the end."""
     nodes = []
 
-    def make(name: str = "node", cls: Any = rclpy.node.Node, **options: Any) -> Any:
+    def make(name: str = "node", cls: Any = Node, **options: Any) -> Any:
         node = cls(name, **options)
         nodes.append(node)
         return node
@@ -47,7 +49,7 @@ def node(make_node: Callable[..., Any]) -> Any:
 
 @pytest.fixture
 def spin_until(ros: None) -> Iterator[Callable[..., None]]:
-    """`spin_until(condition, *nodes)` runs the nodes' callbacks in this thread until the condition is true."""
+    """`spin_until(condition, *nodes)` runs callbacks in this thread until the condition is true."""
     executor = SingleThreadedExecutor()
 
     def spin(condition: Callable[[], object], *nodes: Any, timeout_s: float = 20.0) -> None:

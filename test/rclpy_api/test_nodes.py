@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import rclpy
+from rclpy.context import Context
 from rclpy.exceptions import (
     InvalidNamespaceException,
     InvalidNodeNameException,
@@ -11,8 +12,9 @@ from rclpy.exceptions import (
     InvalidTopicNameException,
     NotInitializedException,
 )
-from rclpy.node import Node
+from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.topic_endpoint_info import TopicEndpointTypeEnum
 from std_msgs.msg import Int32, String
 from std_srvs.srv import Trigger
 
@@ -155,7 +157,7 @@ def test_the_graph_knows_nodes_topics_and_services(make_node, spin_until):
 
 
 def test_unknown_nodes_have_no_topics(node):
-    with pytest.raises(rclpy.node.NodeNameNonExistentError):
+    with pytest.raises(NodeNameNonExistentError):
         node.get_publisher_names_and_types_by_node("nobody", "/")
 
 
@@ -169,7 +171,7 @@ def test_endpoints_tell_their_quality_of_service(make_node, spin_until):
     assert (publisher.node_name, publisher.node_namespace) == ("talker", "/ns")
     assert publisher.topic_type == "std_msgs/msg/String"
     assert str(publisher.topic_type_hash).startswith("RIHS01_")
-    assert publisher.endpoint_type is rclpy.topic_endpoint_info.TopicEndpointTypeEnum.PUBLISHER
+    assert publisher.endpoint_type is TopicEndpointTypeEnum.PUBLISHER
     assert publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
     assert publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE
     [subscription] = node.get_subscriptions_info_by_topic("state")
@@ -232,7 +234,7 @@ def test_nodes_may_be_destroyed_after_shutdown(ros_graph):
 
 
 def test_on_shutdown_callbacks_run_once(ros_graph):
-    context = rclpy.context.Context()
+    context = Context()
     calls = []
     rclpy.init(args=[], context=context)
     context.on_shutdown(lambda: calls.append(1))
@@ -242,7 +244,7 @@ def test_on_shutdown_callbacks_run_once(ros_graph):
 
 
 def test_contexts_are_separate(ros):
-    context = rclpy.context.Context()
+    context = Context()
     rclpy.init(args=[], context=context)
     node = Node("other", context=context)
     assert rclpy.ok(context=context)

@@ -148,7 +148,7 @@ def test_a_coroutine_callback_awaits_another_service(make_node):
 
 
 def test_a_callback_calls_a_service_and_blocks(make_node, spinning):
-    """The client is in a group of its own, so that the answer can be taken while the callback waits for it."""
+    """The client is in a group of its own, so that the answer can be taken while the callback waits."""
     server, caller = make_node("server"), make_node("caller")
     server.create_service(Trigger, "inner", answer("inner"))
     inner = caller.create_client(Trigger, "inner", callback_group=MutuallyExclusiveCallbackGroup())

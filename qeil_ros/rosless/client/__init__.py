@@ -8,6 +8,8 @@ alive that wants to end.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -200,3 +202,10 @@ def _should_uninstall(context: Context | None, wanted: bool | None) -> bool:
     if wanted is None:
         return context is None or context is get_default_context()
     return wanted
+
+
+def __getattr__(name: str) -> Any:
+    """Modules are loaded when they are first named, so that `import rclpy` is enough for `rclpy.qos.QoSProfile`."""
+    if not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}") is not None:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
