@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import math
+import threading
+import time
+
+import pytest
+from fake_machine import FakeMachine
+from support import wait_until
+
+from qeil_ros.platform import PowerModel, Quality, Reading, Sampler, procfs_sensors, sysfs_sensors
+
+
+class Fixed:
+    def __init__(self, name, value=1.0):
+        self.names, self.value = (name,), value
+
+    def read(self, now_s):
+        return (Reading(self.names[0], self.value, "", "test", Quality.MEASURED, now_s),)
+
+
+class Blocking(Fixed):
+    """A driver that hangs until it is let go."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.go = threading.Event()
+        self.go.set()
+        self.reads = 0
+
+    def read(self, now_s):
+        self.reads += 1
+        assert self.go.wait(60)
+        return super().read(now_s)
+
+
+class Faulty(Fixed):
+    def read(self, now_s):
+        raise RuntimeError("a bug")
+
+
+def values(sample):
+    return {reading.name: reading.value for reading in sample.readings}
+
+
+@pytest.fixture
+def sampler():
+    made = []
+
+    def make(*sensors, **options):
+        made.append(Sampler(sensors, **{"timeout_s": 5.0, **options}))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_all_sensors_of_a_machine_in_one_sample(tmp_path, sampler):
+    machine = FakeMachine(tmp_path)
+    both = sampler(
+        *sysfs_sensors(machine.sys), *procfs_sensors(machine.proc), power_model=PowerModel(3.0, 2.0)
+    )
+    first = both.sample()
+    machine.ticks(busy=1100, idle=9000)
+    second = both.sample()
+    names = [reading.name for reading in first.readings]
+    assert names == [reading.name for reading in second.readings], "always at the same place"
+    assert {reading.time_s for reading in second.readings} == {second.time_s}
+    assert second.time_s > first.time_s
+    assert values(second)["temperature/cpu-thermal"] == 45.0
+    assert values(second)["power/model"] > 3.0
+
+
+def test_sensor_that_blocks_costs_one_round_and_comes_back(sampler):
+    blocking, fixed = Blocking("temperature/slow"), Fixed("temperature/good", 40.0)
+    both = sampler(blocking, fixed)
+    assert values(both.sample()) == {"temperature/slow": 1.0, "temperature/good": 40.0}
+    blocking.go.clear()
+    both.timeout_s = 0.05
+    sample = both.sample()
+    assert all(math.isnan(value) for value in values(sample).values()), "the round was cut short"
+    assert sample.stuck == ("temperature/slow",)
+    assert sample.readings[0].reason == "does not answer" and sample.readings[0].unit == "C"
+    both.timeout_s = 5.0
+    for _ in range(3):
+        sample = both.sample()
+        assert math.isnan(values(sample)["temperature/slow"])
+        assert values(sample)["temperature/good"] == 40.0, "the others go on"
+    reads = blocking.reads
+    assert reads == 2, "nobody else walks into the trap"
+    blocking.go.set()
+    wait_until(lambda: not both.sample().stuck, what="the sensor's return")
+    assert values(both.sample()) == {"temperature/slow": 1.0, "temperature/good": 40.0}
+
+
+def test_no_more_threads_than_blocked_sensors(sampler):
+    def readers():
+        return sum(thread.name == "sensor-reader" for thread in threading.enumerate())
+
+    wait_until(lambda: readers() == 0, what="the end of other tests' threads")
+    blocking = [Blocking(f"temperature/{index}") for index in range(3)]
+    both = sampler(*blocking, Fixed("temperature/good"), timeout_s=0.05)
+    for sensor in blocking:
+        sensor.go.clear()
+    for _ in range(12):
+        both.sample()
+    both.timeout_s = 5.0
+    assert len(both.sample().stuck) == 3
+    assert readers() == 4
+    for sensor in blocking:
+        sensor.go.set()
+    wait_until(lambda: not both.sample().stuck, what="the sensors' return")
+    wait_until(lambda: readers() == 1, what="the end of the spare threads")
+
+
+def test_bug_in_one_sensor_is_its_own(sampler):
+    both = sampler(Faulty("power/broken"), Fixed("power/good"))
+    broken, good = both.sample().readings
+    assert "a bug" in broken.reason and broken.unit == "W"
+    assert good.value == 1.0
+
+
+def test_closed_sampler_refuses(sampler):
+    both = sampler(Fixed("x"))
+    both.sample()
+    both.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        both.sample()
+
+
+def test_sampling_is_cheap(tmp_path, sampler):
+    """Five times a second below 1 % of a core is 2 ms of processor time a sample."""
+    machine = FakeMachine(tmp_path)
+    both = sampler(*sysfs_sensors(machine.sys), *procfs_sensors(machine.proc))
+    both.sample()
+    started_s = time.process_time()
+    for _ in range(50):
+        both.sample()
+    assert (time.process_time() - started_s) / 50 < 0.002
