@@ -13,7 +13,7 @@ FilterTaps = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
 
 
 def nearest(source: int, target: int) -> PairTaps:
-    """The sample under the output sample's left edge, as OpenCV's INTER_NEAREST takes it, rounding included."""
+    """The sample under the output sample's left edge, as OpenCV's INTER_NEAREST rounds it."""
     first = np.minimum(np.floor(np.arange(target) * (1.0 / (target / source))), source - 1).astype(np.int32)
     return first, first, np.zeros(target, np.float32)
 
