@@ -1,10 +1,10 @@
-"""From one sample of readings to one decision: energy, forecast, limits, mode, and the permitted operating point."""
+"""From one sample of readings to one verdict: energy, forecast, limits, mode, permitted operating point."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qeil_ros.platform.power import total_power
 from qeil_ros.platform.readings import Reading
@@ -32,7 +32,7 @@ class GuardConfig:
     """
 
     limits: tuple[Limit, ...] = ()
-    caps: Caps = Caps()
+    caps: Caps = field(default_factory=Caps)
     dwell_s: float = 5.0
     link_dwell_s: float = 0.5
     energy_budget_j: float = 0.0
@@ -56,7 +56,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The decision, the operating point that holds, all readings it rests on, and limits that cannot be watched."""
+    """The decision, the operating point that holds, the readings it rests on, limits nobody can watch."""
 
     decision: Decision
     point: OperatingPoint

@@ -1,4 +1,4 @@
-"""The arbiter against a simulated world: frames, answers, a local model and a clock, in every order there is."""
+"""The arbiter against a simulated world: frames, answers, a local model and a clock, in every order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COST = Cost(typical_s=0.01, worst_s=0.015)
 
 @dataclass
 class World:
-    """Runs an arbiter on virtual time: wakes it when it asks to be, and runs its local model for `local_s`."""
+    """Runs an arbiter on virtual time: wakes it when it asks to be, runs its local model for `local_s`."""
 
     config: ArbiterConfig = CONFIG
     local_s: float = 0.01
@@ -58,7 +58,7 @@ class World:
         self.at(at_s, switch)
 
     def stop_process(self, at_s: float, for_s: float) -> None:
-        """Nothing is handled between `at_s` and `at_s + for_s`; what came meanwhile is handled then, at once."""
+        """Nothing is handled from `at_s` to `at_s + for_s`; what came meanwhile is handled then, at once."""
 
         def stopped(now):
             self.now_s = max(now, at_s + for_s)
@@ -311,7 +311,7 @@ arrivals = st.lists(st.floats(0.0, 0.08), min_size=1, max_size=30)
 
 @st.composite
 def worlds(draw) -> tuple[World, list[Key]]:
-    """Frames of up to three runs, in order or not, repeated or not; answers late, double, missing or made up."""
+    """Frames of up to three runs, out of order, repeated; answers late, double, missing or made up."""
     world = World(
         local_s=draw(st.sampled_from([0.0, 0.004, 0.015, 0.3])),
         local_problem=draw(st.sampled_from(["", "", "", "broken"])),
