@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from qeil_ros.cli import main
 from qeil_ros.cli.demo.ledger import Answer, Ledger, normalise
 from qeil_ros.cli.demo.options import DemoError, Options, check, launch_arguments, play_length
 from qeil_ros.cli.demo.summary import ImageSizes, Percentiles, Summary, summarise
@@ -246,6 +247,23 @@ def test_figures_read_well() -> None:
 def test_options_that_make_no_sense_are_refused(options: Options, message: str) -> None:
     with pytest.raises(DemoError, match=message):
         check(options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--bag", "/no/where"], "no bag at /no/where"),
+        (["--model", "nothing"], "no model 'nothing'"),
+        (["--bag", "a", "--images", "b"], "give one of them"),
+        (["robot_config"], "write NAME:=VALUE"),
+    ],
+)
+def test_what_cannot_be_carried_out_is_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["demo", "--out", str(tmp_path), *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("qeil: ") and message in line
 
 
 class Recording:

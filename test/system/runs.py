@@ -10,7 +10,7 @@ import yaml
 from support import REPO
 
 # On a machine that is busy with other things a process may wait for seconds; no frame is late by that.
-PATIENT_DEADLINE_S = 3.0
+PATIENT_DEADLINE_S = 2.0
 
 
 @dataclass(frozen=True)

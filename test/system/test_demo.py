@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from support import REPO, wait_until
 from system.runs import DemoRun, check_promises
 
@@ -38,7 +37,7 @@ def test_every_frame_of_the_shipped_recording_is_answered(
 
 
 def test_the_server_is_killed_and_comes_back(demo: Demo, robot_config: Path) -> None:
-    run = demo("--seconds", "22", "--rate", "10", "--kill-offboard-at", "3", f"robot_config:={robot_config}")
+    run = demo("--seconds", "20", "--rate", "10", "--kill-offboard-at", "3", f"robot_config:={robot_config}")
     check_promises(run)
     summary = run.summary
     assert summary["by_source"].keys() == {"offboard", "local"}, run.output
@@ -48,17 +47,9 @@ def test_the_server_is_killed_and_comes_back(demo: Demo, robot_config: Path) -> 
     assert summary["correct_share"] >= 0.6, summary  # the local part is smaller than the server's
 
 
-@pytest.mark.parametrize("bag", ["donkeycar_mcap", "donkeycar_sqlite3"])
-def test_a_real_recording_of_jpegs(demo: Demo, robot_config: Path, data_dir: Path, bag: str) -> None:
-    run = demo(
-        "--bag",
-        str(data_dir / "bags" / bag),
-        "--seconds",
-        "3",
-        "--rate",
-        "10",
-        f"robot_config:={robot_config}",
-    )
+def test_a_real_recording_of_jpegs(demo: Demo, robot_config: Path, data_dir: Path) -> None:
+    bag = data_dir / "bags" / "donkeycar_sqlite3"
+    run = demo("--bag", str(bag), "--seconds", "3", "--rate", "10", f"robot_config:={robot_config}")
     check_promises(run)
     assert run.summary["image_sizes"]["raw"] == 160 * 120 * 3
     assert run.summary["by_source"]["offboard"] > 0
@@ -80,19 +71,6 @@ def test_a_node_that_cannot_start_is_named_with_its_reason(demo: Demo, tmp_path:
     assert run.code == 2, run.output
     assert "co_inference has died" in run.output
     assert "max_batch" in run.output
-
-
-def test_bad_options_are_one_line_each(demo: Demo, tmp_path: Path) -> None:
-    for arguments, message in (
-        (("--bag", str(tmp_path / "nothing")), "no bag at"),
-        (("--model", "nothing"), "no model 'nothing'"),
-        (("--bag", "a", "--images", "b"), "give one of them"),
-        (("robot_config",), "write NAME:=VALUE"),
-    ):
-        run = demo(*arguments)
-        assert run.code == 2
-        assert message in run.output
-        assert len(run.output.splitlines()) == 1, run.output
 
 
 def test_ctrl_c_sums_up_and_leaves_nothing_running(tmp_path: Path) -> None:

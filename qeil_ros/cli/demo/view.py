@@ -73,7 +73,7 @@ def _latencies(summary: Summary) -> dict[str, Percentiles]:
     return {**rows, "seen from outside": summary.seen_total_s}
 
 
-def live_panel(ledger: Ledger, summary: Summary, note: str) -> Group:
+def live_panel(ledger: Ledger, summary: Summary) -> Group:
     """What the terminal shows while the recording plays."""
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim")
@@ -85,7 +85,7 @@ def live_panel(ledger: Ledger, summary: Summary, note: str) -> Group:
     facts.add_row("bytes a frame", size(summary.bytes_per_frame))
     facts.add_row("supervisor", link_text(ledger))
     facts.add_row("last answer", Text(caption_text(ledger), overflow="ellipsis", no_wrap=True))
-    return Group(facts, Text(), latency_table(_latencies(summary)), Text(note, style="bold"))
+    return Group(facts, Text(), latency_table(_latencies(summary)))
 
 
 def progress_line(ledger: Ledger, summary: Summary) -> str:
@@ -145,7 +145,6 @@ class Display:
 
     def __init__(self, console: Console, *, live: bool, clock: Callable[[], float]) -> None:
         self.console = console
-        self.note = ""
         self._live = Live(console=console, auto_refresh=False, transient=True) if live else None
         self._period_s = 0.25 if live else 1.0
         self._clock = clock
@@ -167,13 +166,12 @@ class Display:
         return self._clock() >= self._next_s
 
     def say(self, note: str) -> None:
-        """Something happened that the reader should know."""
-        self.note = note
+        """A line that stays: something happened that the reader should know."""
         self.console.print(note, style="bold", markup=False, highlight=False)
 
     def update(self, ledger: Ledger, summary: Summary) -> None:
         self._next_s = self._clock() + self._period_s
         if self._live is not None:
-            self._live.update(live_panel(ledger, summary, self.note), refresh=True)
+            self._live.update(live_panel(ledger, summary), refresh=True)
         else:
             self.console.print(progress_line(ledger, summary), markup=False, highlight=False, soft_wrap=True)
