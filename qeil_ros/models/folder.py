@@ -5,11 +5,12 @@
     version: "1.0"
     licence: Apache-2.0
     description: one line
-    input: {width: 64, height: 64, channels: rgb, layout: NCHW, dtype: float32, ...}     #
-    preprocess.InputSpec splits:
+    input: {width: 64, height: 64, channels: rgb, layout: NCHW, dtype: float32, ...}     # InputSpec
+    splits:
       vision:
         shape: [17, 128]                  # of one frame's features, without the batch
         dtype: float32
+        feature_bits: 4                   # bits per value that this cut wants where nobody says; default 8
         agent:  {file: agent.onnx,  sha256: ..., input: pixel_values, output: features}
         server: {file: server.onnx, sha256: ...}
         local:  {file: local.onnx,  sha256: ...}      # optional: what the robot answers with alone
@@ -69,7 +70,10 @@ class PartFile:
 
 @dataclass(frozen=True)
 class Split:
-    """One cut of the model: the tensor that travels (`shape` without the batch), the parts on either side."""
+    """One cut of the model: the tensor that travels (`shape` without the batch), the parts on either side.
+
+    `feature_bits` per value of the tensor, 1 to 8, are what the cut wants where nobody says otherwise.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -77,6 +81,7 @@ class Split:
     agent: PartFile
     server: PartFile
     local: PartFile | None = None
+    feature_bits: int = 8
 
     def part(self, role: str) -> PartFile | None:
         return {"agent": self.agent, "server": self.server, "local": self.local}[role]
@@ -274,6 +279,7 @@ def _split(splits: Section, name: Any) -> Split:
         agent=_part(section.section("agent")),
         server=_part(section.section("server")),
         local=_part(section.section("local")) if "local" in section else None,
+        feature_bits=section.integer("feature_bits", 8, low=1, high=8),
     )
     section.value("local", None)
     section.done()

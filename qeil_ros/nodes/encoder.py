@@ -64,7 +64,9 @@ class EncoderParameters(NodeParameters):
         0.2, "from an image's arrival to the latest moment for its answer [s]", low=0.001, high=60.0
     )
     split: str = parameter("", "cut of the model where no supervisor names one; empty: the model's default")
-    feature_bits: int = parameter(8, "bits per feature value where no supervisor says", low=1, high=8)
+    feature_bits: int = parameter(
+        0, "bits per feature value where no supervisor says; 0: what the model wants", low=0, high=8
+    )
     rate_hz: float = parameter(
         0.0,
         "frames encoded per second at most where no supervisor says [Hz]; 0: every frame",
@@ -75,7 +77,10 @@ class EncoderParameters(NodeParameters):
         "", "cut to use when the supervisor has fallen silent; empty: the model's default"
     )
     safe_feature_bits: int = parameter(
-        4, "bits per feature value when the supervisor has fallen silent", low=1, high=8
+        0,
+        "bits per feature value when the supervisor has fallen silent; 0: what the model wants",
+        low=0,
+        high=8,
     )
     safe_rate_hz: float = parameter(
         5.0,
@@ -240,12 +245,13 @@ class EncoderNode(ManagedNode):
                 f"bad image on {self._topic}: {error}", throttle_duration_sec=_LOG_EVERY_S
             )
             return
-        split = pipeline.folder.split(point.split).name
+        cut = pipeline.folder.split(point.split)
+        split, bits = cut.name, point.feature_bits or cut.feature_bits
         started_s = time.monotonic()
         features = pipeline.features(image, split)
         agent_s = time.monotonic() - started_s
         try:
-            coded = pipeline.code(features, point.feature_bits)
+            coded = pipeline.code(features, bits)
         except ValueError as error:  # not a number or infinite
             self.diagnostics.event(
                 "features_bad", f"the agent part gave features that cannot be coded: {error}"
@@ -254,14 +260,14 @@ class EncoderNode(ManagedNode):
                 f"features cannot be coded: {error}", throttle_duration_sec=_LOG_EVERY_S
             )
             return
-        self._publish(message.header, point, split, coded, arrived_s, cpu_s)
+        self._publish(message.header, split, bits, coded, arrived_s, cpu_s)
         self._agent_s.add(agent_s, arrived_s)
         every = self.params.distortion_every
         if every and (self._sequence - 1) % every == 0:
             self.diagnostics.set("distortion", pipeline.distortion(features, coded, split))
 
     def _publish(
-        self, header: Any, point: Point, split: str, coded: memoryview, arrived_s: float, cpu_s: float
+        self, header: Any, split: str, bits: int, coded: memoryview, arrived_s: float, cpu_s: float
     ) -> None:
         assert self._pipeline is not None
         folder = self._pipeline.folder
@@ -275,7 +281,7 @@ class EncoderNode(ManagedNode):
             model=folder.name,
             model_digest=folder.digest,
             split=split,
-            feature_bits=point.feature_bits,
+            feature_bits=bits,
             energy_j=energy_j,
             energy_source=source,
             energy_quality=quality,
@@ -364,8 +370,9 @@ class EncoderNode(ManagedNode):
         silent = "the supervisor is silent: running at the safe point" if point.origin == "safe point" else ""
         say.condition("operating_point", silent)
         say.set("operating_point_from", point.origin)
-        say.set("split", self._pipeline.folder.split(point.split).name)
-        say.set("feature_bits", point.feature_bits)
+        cut = self._pipeline.folder.split(point.split)
+        say.set("split", cut.name)
+        say.set("feature_bits", point.feature_bits or cut.feature_bits)
         say.set("rate_hz", point.rate_hz)
         say.set("route", ("offboard", "local", "hold")[point.route])
         say.set("image_topic", self._topic or "none yet")
