@@ -45,7 +45,7 @@ setup(
     packages=[*find_packages(include=["qeil_ros", "qeil_ros.*"]), *shared],
     package_dir=shared,
     package_data={
-        "qeil_ros": ["models/zoo/**/*", "rosless/types/**/*.srv", "rosless/types/**/*.msg"],
+        "qeil_ros": ["_kernels.pyi", "models/zoo/**/*", "rosless/types/**/*.srv", "rosless/types/**/*.msg"],
         **{name: ["*.xml", "*.yaml", "*.msg", "*.srv", "*.sdf"] for name in shared},
     },
     exclude_package_data={"": ["*.pyx", "*.c", "*.h"]},
@@ -58,6 +58,7 @@ setup(
                 str(path.relative_to(ROOT)) for path in sorted((ROOT / "qeil_ros" / "csrc").glob("*.h"))
             ],
             # Contraction into fused multiply-add would make the quantizer's bytes depend on the processor.
+            libraries=["m"],
             extra_compile_args=["-O3", "-ffp-contract=off"],
         )
     ],
