@@ -1,4 +1,4 @@
-"""What the tests of the client library share. They use rclpy's public API only and run on a real rclpy too."""
+"""What these tests share. They use rclpy's public API only, so that they run on a real rclpy too."""
 
 from __future__ import annotations
 
