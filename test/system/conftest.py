@@ -19,7 +19,7 @@ from qeil_ros.rosless.launch.guardian import marked
 
 @pytest.fixture
 def robot_config(tmp_path: Path) -> Path:
-    """The shipped configuration of the robot with a long deadline and features as exact as they come."""
+    """The shipped configuration of the robot with a long deadline."""
     return patient_config(tmp_path / "robot.yaml")
 
 

@@ -58,7 +58,7 @@ def test_the_graph_gives_the_labels_of_the_two_halves(
     photos = data_dir / "images" / "coral"
     expected = direct_labels(mobilenet, photos, data_dir / "weights")
     source = PhotoSource(photos, 4.0)
-    config = patient_config(tmp_path / "robot.yaml", feature_bits=8)
+    config = patient_config(tmp_path / "robot.yaml", feature_bits=8, safe_feature_bits=8)
     options = Options(
         images=photos,
         model=str(mobilenet.path),

@@ -20,6 +20,7 @@ from std_srvs.srv import Trigger
 from qeil_ros.cli.demo.ledger import SOURCE_NAMES, Answer, Ledger
 from qeil_ros.cli.demo.sources import COMPRESSED, Source, get_stamp
 from qeil_ros.msg import FeatureFrame, InferenceResult, OffboardStatus, SupervisorStatus
+from qeil_ros.nodes.arrival import arrival_s
 
 # Deep queues: a busy observer falls behind, it does not miss anything.
 BEST_EFFORT = QoSProfile(
@@ -73,34 +74,21 @@ class Observer:
         with suppress(ExternalShutdownException):  # the context was shut down under it: the run is over
             self._executor.spin()
 
-    def _received_s(self, info: Any) -> float:
-        """When the message reached this process [s], which may be a while before the callback got its turn.
-
-        The middleware stamps receptions with the wall clock; only the age, a few milliseconds, is taken from
-        there.
-        """
-        now_s = self._clock()
-        received_ns = info.get("received_timestamp") if isinstance(info, dict) else None
-        if not isinstance(received_ns, int) or received_ns <= 0:
-            return now_s
-        age_s = (time.time_ns() - received_ns) * 1e-9
-        return now_s - age_s if 0 < age_s < 1.0 else now_s
-
     # ---- what is seen --------------------------------------------------------------------------------------
 
     def _on_image(self, payload: bytes, info: Any) -> None:
-        seen_s = self._received_s(info)
+        seen_s = arrival_s(info, self._clock())
         with self.lock:
             self.ledger.image(get_stamp(payload), seen_s)
 
     def _on_features(self, message: FeatureFrame, info: Any) -> None:
-        seen_s = self._received_s(info)
+        seen_s = arrival_s(info, self._clock())
         with self.lock:
             self.ledger.features(stamp_of(message), seen_s, len(message.data), int(message.feature_bits))
 
     def _on_result(self, message: InferenceResult, info: Any) -> None:
         answer = Answer(
-            seen_s=self._received_s(info),
+            seen_s=arrival_s(info, self._clock()),
             source=SOURCE_NAMES.get(message.source, f"source {message.source}"),
             reason=message.reason,
             text=message.text or (message.labels[0] if message.labels else ""),

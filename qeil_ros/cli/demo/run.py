@@ -66,9 +66,8 @@ def run(options: Options, console: Console) -> Outcome:
     options.out.mkdir(parents=True, exist_ok=True)
     log = options.out / "nodes.log"
     log.unlink(missing_ok=True)
-    console.print(
-        f"playing {seconds:.0f} s of {source.topic} from {source.name}", markup=False, highlight=False
-    )
+    what = f"playing {seconds:.0f} s of {source.topic} from {source.name}"
+    console.print(what, markup=False, highlight=False, soft_wrap=True)
     player = player_arguments(options.bag, options.images, options.topic, options.rate_hz, seconds)
     # Everything below is measured in this process; no thread of it may make another wait long.
     sys.setswitchinterval(0.001)
@@ -131,6 +130,7 @@ class _Session:
                 self._watch(display)
                 return False
             except KeyboardInterrupt:
+                display.say(f"{time.monotonic() - self.start_s:.1f} s: stopped early")
                 return True
             finally:
                 self.end_s = time.monotonic()
