@@ -206,3 +206,43 @@ def test_after_shutdown_signals_mean_what_they_meant(run):
     program.wait_for_line("running")
     program.signal(signal.SIGTERM)
     assert program.finish()[0] == -signal.SIGTERM
+
+
+def test_a_call_that_is_never_answered_does_not_hold_a_program_up(run):
+    program = run(
+        """
+        import rclpy
+        from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+        from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+        from rclpy.node import Node
+        from rclpy.task import Future
+        from std_srvs.srv import Trigger
+
+        rclpy.init()
+        node = Node("node")
+        never = Future()
+
+        async def serve(request, response):
+            await never
+            return response
+
+        def call():
+            print("calling", flush=True)
+            client.call(Trigger.Request(), timeout_sec=5.0)
+
+        node.create_service(Trigger, "never", serve)
+        client = node.create_client(Trigger, "never", callback_group=MutuallyExclusiveCallbackGroup())
+        client.wait_for_service()
+        timer = node.create_timer(0.01, call, MutuallyExclusiveCallbackGroup())
+        executor = MultiThreadedExecutor(num_threads=3)
+        executor.add_node(node)
+        try:
+            executor.spin()
+        except (KeyboardInterrupt, ExternalShutdownException):
+            pass
+        """
+    )
+    program.wait_for_line("calling")
+    program.signal(signal.SIGINT)
+    code, _, err = program.finish()
+    assert code == 0, err

@@ -93,15 +93,25 @@ class Service(Entity):
             )
             request.drop()
             return None
-        response = self.callback(message, self.srv_type.Response())
-        if inspect.iscoroutine(response):
-            return self._finish(response, request)
-        self.send_response(response, request)
+        try:
+            response = self.callback(message, self.srv_type.Response())
+            if inspect.iscoroutine(response):
+                return self._finish(response, request)
+            self.send_response(response, request)
+        except BaseException:
+            # The caller learns that no response will come, instead of waiting for it.
+            request.drop()
+            raise
         return None
 
     async def _finish(self, coroutine: Any, request: Request) -> None:
-        self.send_response(await coroutine, request)
+        try:
+            self.send_response(await coroutine, request)
+        finally:
+            # Changes nothing once the response is sent; a coroutine that failed or was given up sends none.
+            request.drop()
 
     def _on_destroy(self) -> None:
         self._handle.undeclare()
-        self._queue.clear()
+        while self._queue:
+            self._queue.popleft().drop()
