@@ -7,7 +7,6 @@ and topics. It needs no word from the supervisor, and goes on without one.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 import traceback
@@ -106,7 +105,6 @@ class FallbackNode(ManagedNode):
         self._link_state: tuple[Link, str] = (Link.UNKNOWN, "")
         self._total_s = {source: Recent(window_s=10.0) for source in Source}
         self._total_lock = threading.Lock()
-        self._source = ""
 
     # --- lifecycle
 
@@ -266,6 +264,12 @@ class FallbackNode(ManagedNode):
             eager = "the operating point says local"
         if state == Link.DOWN:
             eager = reason
+        if bool(eager) != bool(self._answering.arbiter.eager):
+            log = self.get_logger()
+            if eager:
+                log.warning(f"not waiting for the offboard computer: {eager}")
+            else:
+                log.info("waiting for the offboard computer's answers")
         self._answering.arbiter.eager = eager
         return self._link.next_s(now_s)
 
@@ -277,17 +281,8 @@ class FallbackNode(ManagedNode):
             self._link.outcome(action.source == Source.OFFBOARD, now_s)
         with self._total_lock:
             self._total_s[action.source].add(message.total_s, now_s)
-        self._announce(action)
-
-    def _announce(self, action: Publish[Frame, Reply]) -> None:
-        """The log says it when another source takes over, and why; not every frame."""
-        source = action.source.name.lower()
-        if source != self._source:
-            if action.source == Source.NONE:
-                self.get_logger().warning(f"no answer: {action.reason}", throttle_duration_sec=_LOG_EVERY_S)
-                return
-            self.get_logger().info(f"answers are {source}: {action.reason}")
-            self._source = source
+        if action.source == Source.NONE:
+            self.get_logger().warning(f"no answer: {action.reason}", throttle_duration_sec=_LOG_EVERY_S)
 
     # --- the local model, on its own thread
 
