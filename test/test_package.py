@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -36,19 +37,14 @@ print("installed", qeil_ros.__version__)
 @pytest.mark.timeout(600)
 def test_wheel_runs_outside_the_source_tree(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run(
-        [
-            *pip,
-            "wheel",
-            "--no-deps",
-            "--no-build-isolation",
-            "--wheel-dir",
-            str(tmp_path / "dist"),
-            str(REPO),
-        ],
-        check=True,
-        timeout=500,
+    # A copy: what an earlier build left in the checkout must not find its way into the wheel.
+    source = tmp_path / "source"
+    leave = shutil.ignore_patterns(
+        ".*", "build", "dist", "*.egg-info", "__pycache__", "*.so", "test", "bench"
     )
+    shutil.copytree(REPO, source, ignore=leave)
+    dist = ["--wheel-dir", str(tmp_path / "dist"), str(source)]
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", *dist], check=True, timeout=500)
     (wheel,) = (tmp_path / "dist").glob("qeil_ros-*.whl")
     site = tmp_path / "site"
     subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True, timeout=120)
