@@ -26,7 +26,7 @@ class DemoRun:
 def patient_config(path: Path, **encoder: Any) -> Path:
     """Writes the shipped configuration of the robot with a long deadline and with `encoder`'s parameters.
 
-    Every frame is encoded even where the supervisor is silent: one that did not get the processor for a second
+    Every frame is encoded even where the supervisor is silent: one that got no processor for a second
     shall not decide what a test sees.
     """
     config = yaml.safe_load((REPO / "config" / "robot.yaml").read_text())
