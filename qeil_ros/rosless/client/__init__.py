@@ -205,7 +205,7 @@ def _should_uninstall(context: Context | None, wanted: bool | None) -> bool:
 
 
 def __getattr__(name: str) -> Any:
-    """Modules are loaded when they are first named, so that `import rclpy` is enough for `rclpy.qos.QoSProfile`."""
+    """Loads modules when they are first named: after `import rclpy`, `rclpy.qos.QoSProfile` is there."""
     if not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}") is not None:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
