@@ -1,4 +1,4 @@
-"""Builds the kernels and puts launch/, config/ and msg/ into the wheel; the rest is in pyproject.toml."""
+"""Builds the kernels and puts launch/, config/, msg/ and bench/ into the wheel; the rest is in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent
-SHARED = ("launch", "config", "msg")
+SHARED = ("launch", "config", "msg", "bench")
 
 
 class BuildKernels(build_ext):
@@ -29,15 +29,11 @@ class BuildKernels(build_ext):
 
 
 def shared_packages() -> dict[str, str]:
-    """launch/, config/ and msg/ as data packages under qeil_ros.share, subfolders too."""
+    """The shared folders, subfolders too, as packages under qeil_ros.share."""
     folders = [ROOT / name for name in SHARED]
-    folders += [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_dir()]
-    found = {"qeil_ros.share": "launch/.."}
-    for folder in folders:
-        relative = folder.relative_to(ROOT)
-        found["qeil_ros.share." + ".".join(relative.parts)] = str(relative)
-    del found["qeil_ros.share"]
-    return found
+    folders += [path for folder in folders for path in folder.rglob("*") if path.is_dir()]
+    relative = sorted(str(path.relative_to(ROOT)) for path in folders if path.name != "__pycache__")
+    return {"qeil_ros.share." + path.replace("/", "."): path for path in relative}
 
 
 shared = shared_packages()
@@ -45,8 +41,8 @@ setup(
     packages=[*find_packages(include=["qeil_ros", "qeil_ros.*"]), *shared],
     package_dir=shared,
     package_data={
-        "qeil_ros": ["_kernels.pyi", "models/zoo/**/*", "rosless/types/**/*.srv", "rosless/types/**/*.msg"],
-        **{name: ["*.xml", "*.yaml", "*.msg", "*.srv", "*.sdf"] for name in shared},
+        "qeil_ros": ["_kernels.pyi", "models/zoo/**/*"],
+        **{name: ["*.xml", "*.yaml", "*.msg", "*.sdf", "*.json"] for name in shared},
     },
     exclude_package_data={"": ["*.pyx", "*.c", "*.h"]},
     ext_modules=[

@@ -30,6 +30,7 @@ assert FeatureFrame().sequence == 0
 folder = ModelFolder.load("tabletop")
 folder.agent()
 assert list(root.glob("_kernels*.so")) and not list(root.glob("*.pyx"))
+assert (share_dir() / "bench" / "harness.py").is_file()
 print("installed", qeil_ros.__version__)
 """
 

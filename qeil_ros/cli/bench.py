@@ -1,4 +1,4 @@
-"""`qeil bench`: runs a benchmark, as they lie in the checkout, and holds it against its targets."""
+"""`qeil bench`: runs a benchmark, and holds it against its targets."""
 
 from __future__ import annotations
 
