@@ -258,6 +258,69 @@ def test_refused_frame_gets_no_answer_with_the_reason() -> None:
     assert world.arbiter.counts["offboard_late"] == 1
 
 
+def test_answer_handed_over_before_its_frame_is_kept() -> None:
+    """Both waited for a caller that was busy, and came out in the wrong order."""
+    world = World()
+    world.answer(0.0, 0)
+    world.frame(0.001, 0)
+    world.run()
+    assert world.result(0)[0] == 0.001
+    assert world.sources() == [(0, Source.OFFBOARD)]
+
+
+def test_early_answers_are_bounded() -> None:
+    world = World()
+    for sequence in range(1000):
+        world.answer(0.0, sequence, run=99)
+    world.frame(0.1, 0, run=99)
+    world.frame(0.1, 999, run=99)
+    world.run()
+    assert world.result(999, run=99)[1].source == Source.OFFBOARD
+    assert world.result(0, run=99)[1].source != Source.OFFBOARD, "forgotten: it was not among the last"
+
+
+def test_refused_frame_is_no_failure_of_the_offboard_computer() -> None:
+    world = World()
+    world.frame(0.0, 0, refusal="made by another model")
+    world.frame(0.0, 1, cost=None)
+    world.run()
+    assert not world.result(0)[1].waited
+    assert world.result(1)[1].waited
+
+
+def test_frame_that_only_the_usual_run_time_fits_is_tried_at_once() -> None:
+    world = World(local_s=0.05)
+    world.frame(0.0, 0, cost=Cost(typical_s=0.05, worst_s=5.0))
+    world.run()
+    at_s, publish = world.result(0)
+    assert (at_s, publish.source) == (0.05, Source.LOCAL)
+
+
+def test_hurried_frame_waits_for_one_that_is_due() -> None:
+    """The local model is wanted at once for an overtaken frame, and in 5 ms for one with no time to lose."""
+    world = World(local_s=COST.worst_s)
+    world.frame(0.0, 0, time_left_s=0.145, run=2)  # due to start at 0.105
+    world.frame(0.01, 0)
+    world.frame(0.02, 1)
+    world.answer(0.1, 1)
+    world.run()
+    assert world.result(0, run=2)[1].source == Source.LOCAL
+    assert world.result(0)[1].source == Source.LOCAL
+    assert world.result(0, run=2)[0] < world.result(0)[0]
+
+
+def test_crowding_out_spares_an_answer_that_is_held() -> None:
+    world = World(local_s=0.15)
+    world.frame(0.0, 6, time_left_s=10.0, cost=Cost(0.15, 0.15))
+    world.frame(0.001, 5, time_left_s=10.0, cost=Cost(0.15, 0.15))
+    world.answer(0.002, 6)  # held: 5 has been overtaken and runs
+    for sequence in range(20):
+        world.frame(0.01, sequence, time_left_s=10.0, cost=None, run=2)
+    world.run()
+    assert world.result(6)[1].source == Source.OFFBOARD
+    assert world.result(5)[1].reason == "too many frames were waiting"
+
+
 def test_outage_keeps_memory_bounded() -> None:
     world = World(local_s=5.0)
     for sequence in range(2000):
