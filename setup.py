@@ -1,4 +1,4 @@
-"""Builds the kernels and puts launch/, config/, msg/ and bench/ into the wheel; the rest is in pyproject.toml."""
+"""Builds the kernels and puts the shared folders into the wheel; everything else is in pyproject.toml."""
 
 from __future__ import annotations
 

@@ -40,9 +40,7 @@ def test_wheel_runs_outside_the_source_tree(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     # A copy: what an earlier build left in the checkout must not find its way into the wheel.
     source = tmp_path / "source"
-    leave = shutil.ignore_patterns(
-        ".*", "build", "dist", "*.egg-info", "__pycache__", "*.so", "test", "bench"
-    )
+    leave = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "*.so", "test")
     shutil.copytree(REPO, source, ignore=leave)
     dist = ["--wheel-dir", str(tmp_path / "dist"), str(source)]
     subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", *dist], check=True, timeout=500)
