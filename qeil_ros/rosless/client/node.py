@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from rcl_interfaces.msg import ParameterEvent
 
 from . import _names
-from ._arguments import Arguments, parse_arguments, remap_name, remap_node
+from ._arguments import parse_arguments, remap_node
 from ._node_graph import NodeGraph
+from ._node_names import NodeNames
 from ._node_parameters import NodeParameters
 from ._rclpy_pybind11 import NodeNameNonExistentError as NodeNameNonExistentError
 from ._rosout import RosoutPublisher
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 HIDDEN_NODE_PREFIX = "_"
 
 
-class Node(NodeParameters, NodeGraph):
+class Node(NodeNames, NodeParameters, NodeGraph):
     """A participant in the graph: publishes, subscribes, offers services and parameters, has timers and a
     clock."""
 
@@ -112,7 +113,8 @@ class Node(NodeParameters, NodeGraph):
         self._graph = session.graph
         self._handle = session.declare_node(self._name, self._namespace, self._enclave())
         self._context.track_node(self)
-        self._rosout = RosoutPublisher(self) if enable_rosout and self._rosout_wanted() else None
+        wants_rosout = enable_rosout and self._context._arguments.log_outputs["rosout"]
+        self._rosout = RosoutPublisher(self) if wants_rosout else None
 
         self._init_parameters(self._collect_overrides(parameter_overrides or []), allow_undeclared_parameters)
         self._parameter_event_publisher = self.create_publisher(
@@ -130,15 +132,6 @@ class Node(NodeParameters, NodeGraph):
             self._logger_service = LoggingService(self)
 
     # What it is
-
-    def get_name(self) -> str:
-        return self._name
-
-    def get_namespace(self) -> str:
-        return self._namespace
-
-    def get_fully_qualified_name(self) -> str:
-        return _names.join(self._namespace, self._name)
 
     def get_clock(self) -> Clock:
         """A clock that follows `/clock` while the parameter `use_sim_time` is true."""
@@ -195,14 +188,6 @@ class Node(NodeParameters, NodeGraph):
         self._executor = None if new_executor is None else weakref.ref(new_executor)
         if new_executor is not None:
             new_executor.add_node(self)
-
-    def resolve_topic_name(self, topic: str, *, only_expand: bool = False) -> str:
-        """The fully qualified name that a topic's name stands for in this node, after remapping."""
-        return self._resolve(topic, is_service=False, only_expand=only_expand)
-
-    def resolve_service_name(self, service: str, *, only_expand: bool = False) -> str:
-        """The fully qualified name that a service's name stands for in this node, after remapping."""
-        return self._resolve(service, is_service=True, only_expand=only_expand)
 
     # Making things
 
@@ -489,27 +474,6 @@ class Node(NodeParameters, NodeGraph):
     def _forget_executor(self, executor: Executor) -> None:
         if self.executor is executor:
             self._executor = None
-
-    def _resolve(self, name: str, *, is_service: bool, only_expand: bool) -> str:
-        expanded = _names.resolve(name, self._name, self._namespace, is_service=is_service)
-        if only_expand:
-            return expanded
-        return remap_name(expanded, self._name, self._namespace, self._arguments, is_service=is_service)
-
-    def _collect_overrides(self, own: list[Parameter]) -> dict[str, Parameter]:
-        overrides: dict[str, Parameter] = {}
-        for arguments in reversed(self._arguments):
-            for name, value in arguments.parameters_for(self.get_fully_qualified_name()).items():
-                overrides[name] = Parameter(name, value=value)
-        overrides.update({parameter.name: parameter for parameter in own})
-        return overrides
-
-    def _enclave(self) -> str:
-        return next((arguments.enclave for arguments in self._arguments if arguments.enclave), "/")
-
-    def _rosout_wanted(self) -> bool:
-        arguments: Arguments = self._context._arguments
-        return arguments.log_outputs["rosout"]
 
 
 def _qos(qos_or_depth: QoSProfile | int) -> QoSProfile:
