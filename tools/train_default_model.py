@@ -37,7 +37,7 @@ def main() -> None:
     )
     parser.add_argument("--scenes", type=int, default=160_000, help="scenes to draw (default: %(default)s)")
     parser.add_argument(
-        "--samples", type=int, default=900_000, help="to train on, scenes repeat (default: %(default)s)"
+        "--samples", type=int, default=691_200, help="to train on, scenes repeat (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of weights and batches (default: %(default)s)")
     parser.add_argument(

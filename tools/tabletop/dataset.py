@@ -97,6 +97,8 @@ def load_samples(
     if all(file.is_file() for file in files):
         images, tokens, attributes = (np.load(file, mmap_mode="r") for file in files)
         if len(images) >= count:
+            if progress:
+                progress(count, count)
             return Samples(images[:count], tokens[:count], attributes[:count])
     starts = range(0, count, _CHUNK)
     jobs = [(start, min(start + _CHUNK, count), stream) for start in starts]

@@ -75,9 +75,13 @@ def quantize(source: Path, target: Path) -> None:
     The raw export goes in: onnxruntime's own preparation would first fuse products and biases to Gemm, and
     then nothing would match. Raises RuntimeError when the file did not become smaller: that is how it shows.
     """
-    quantize_dynamic(
-        source, target, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8
-    )
+    logging.disable(logging.WARNING)  # it would advise that very preparation
+    try:
+        quantize_dynamic(
+            source, target, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8
+        )
+    finally:
+        logging.disable(logging.NOTSET)
     before, after = source.stat().st_size, target.stat().st_size
     if after > 0.45 * before:
         raise RuntimeError(

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from tools.tabletop.model import Captioner, Decoder, Tower, caption_loss, greedy
 
 ATTRIBUTE_WEIGHT = 5.0
 SHIFT = 2  # pixels
+SAVE_EVERY_S = 60.0
 SHARDS = 2  # parts of a batch, each in a thread of its own
 
 Progress = Callable[[int, int, str], None]
@@ -32,26 +33,35 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. Samples count scenes seen, repeated ones included: quality follows this number."""
+    """How to train. Samples count scenes seen, repeated ones included: quality follows this number.
+
+    The rate warms up, follows half a cosine that would reach zero after `horizon` samples, and over the last
+    `cooldown` steps goes straight to zero from wherever it is. Such a cool-down costs little against a whole
+    cosine (Haegele et al. 2024, "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations").
+    """
 
     samples: int
+    horizon: int
     batch: int = 128
     rate: float = 2e-3
     warmup: int = 300  # steps
+    cooldown: int = 900  # steps
     decay: float = 0.05
     seed: int = 1
-    save_every_s: float = 60.0
 
     @property
     def steps(self) -> int:
         return max(1, self.samples // self.batch)
 
     def rate_at(self, step: int) -> float:
-        """Linear warm-up, then half a cosine down to zero."""
-        warmup = min(self.warmup, max(1, self.steps // 10))
+        """Learning rate of a step, counted from 0."""
+        horizon = max(1, self.horizon // self.batch)
+        warmup = min(self.warmup, max(1, horizon // 10))
         if step < warmup:
             return self.rate * (step + 1) / warmup
-        return self.rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, self.steps - warmup)))
+        wave = 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, horizon - warmup)))
+        cooldown = min(self.cooldown, max(1, self.steps // 5))
+        return self.rate * wave * min(1.0, (self.steps - step) / cooldown)
 
 
 def train_captioner(samples: Samples, recipe: Recipe, checkpoint: Path, progress: Progress) -> Captioner:
@@ -101,7 +111,7 @@ def _train(
     first = 0
     if checkpoint.is_file():
         saved = torch.load(checkpoint, weights_only=True)
-        if (saved["samples"], saved["batch"], saved["seed"]) != (recipe.samples, recipe.batch, recipe.seed):
+        if saved["recipe"] != asdict(recipe):
             raise ValueError(
                 f"{checkpoint} belongs to another recipe; delete it, or give the same --samples and --seed"
             )
@@ -112,7 +122,7 @@ def _train(
     def save(step: int) -> None:
         state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
         partial = checkpoint.with_suffix(".partial")
-        torch.save({**state, "samples": recipe.samples, "batch": recipe.batch, "seed": recipe.seed}, partial)
+        torch.save({**state, "recipe": asdict(recipe)}, partial)
         partial.replace(checkpoint)
 
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +158,7 @@ def _train(
             optimizer.zero_grad(set_to_none=True)
             if (step + 1) % 50 == 0 or step + 1 == recipe.steps:
                 progress(step + 1, recipe.steps, text)
-            if time.monotonic() - saved_at > recipe.save_every_s:
+            if time.monotonic() - saved_at > SAVE_EVERY_S:
                 save(step + 1)
                 saved_at = time.monotonic()
     save(recipe.steps)
