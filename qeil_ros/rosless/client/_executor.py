@@ -62,6 +62,9 @@ class Executor:
     One thread at a time may spin an executor.
     """
 
+    # Whether work can be found while a callback runs; if not, its end needs no wakeup.
+    _callbacks_overlap = True
+
     def __init__(self, *, context: Context | None = None) -> None:
         self._context = get_default_context() if context is None else context
         # Replaced as a whole under the lock, read without it.
@@ -287,8 +290,9 @@ class Executor:
 
         def at_end() -> None:
             group.ending_execution(entity)
-            # The next member of the group may be waiting for this.
-            self.wake()
+            if self._callbacks_overlap:
+                # The next member of the group may be waiting for this.
+                self.wake()
 
         return Task(work, executor=self, at_end=at_end)
 

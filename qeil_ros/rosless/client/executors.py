@@ -39,6 +39,8 @@ __all__ = [
 class SingleThreadedExecutor(Executor):
     """Runs callbacks in the thread that spins."""
 
+    _callbacks_overlap = False
+
     def spin_once(self, timeout_sec: float | None = None) -> None:
         self._spin_once(timeout_sec, lambda: False)
 
