@@ -3,15 +3,21 @@
 The rules, for a frame that must be answered by `give_up` (its deadline less the margin):
 
 * The first good answer is published, the offboard computer's or the local model's. Later ones are counted.
+* While the caller is `eager` (link down, or told to be local) the local model answers, and an offboard answer
+  that comes before it is kept as a spare: a server that has just come back answers some frames faster than
+  the robot does and others not, and who consumes the answers shall not see two sources alternate. The spare
+  is published, in time, where the local model fails, is not there for the frame or cannot be done by
+  `give_up`; and at once when the caller stops being eager.
 * The local model is started as late as it can be: at `give_up` less the 99th percentile of its run time, and
   earlier by what the other waiting frames will need of it, since it runs one frame at a time. It is started
-  at once when the caller is `eager` (link down, or told to be local).
+  at once when the caller is eager; a frame with a spare then makes way for those without one.
 * Answers of one run leave in the order of their frames. When the answer to a later frame is there first, the
   earlier frame's is taken to be lost: the local model is started for it at once and the later answer is held
   for that time, at most until its own `give_up`. Without a local model that can make it, the earlier frame
   gets "no answer".
 * At `give_up` a frame that is still waiting gets "no answer" with the reason. So does the oldest frame when
-  more than `most_pending` wait, and a frame that comes too late, or after a later one was answered.
+  more than `most_pending` wait (unless it has a spare), and a frame that comes too late, or after a later
+  one was answered.
 
 "No answer" is published the moment it is certain, out of turn if need be: nothing in it could be stale.
 """
@@ -45,6 +51,7 @@ COUNTS = (
     "offboard_late",
     "offboard_repeated",
     "offboard_early",
+    "offboard_unneeded",
     "local_failed",
     "local_late",
     "local_unneeded",
@@ -111,6 +118,7 @@ class _Pending(Generic[F, A]):
     give_up_s: float
     cost: Cost | None
     held: Publish[F, A] | None = None  # its answer, waiting for its turn
+    spare: A | None = None  # the offboard answer, while it has none
     running: bool = False
     failed: str = ""
     overtaken: bool = False
@@ -134,7 +142,7 @@ class Arbiter(Generic[F, A]):
         # All names from the start: another thread may copy the counts at any time.
         self.counts: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
         self._pending: OrderedDict[Key, _Pending[F, A]] = OrderedDict()  # in the order of arrival
-        self._answered: OrderedDict[Key, Source] = OrderedDict()
+        self._answered: OrderedDict[Key, tuple[Source, bool]] = OrderedDict()  # source and `waited`
         self._newest: OrderedDict[int, int] = OrderedDict()  # last sequence answered with content, by run
         self._early: OrderedDict[Key, A] = OrderedDict()  # answers whose frame has not been seen
         self._busy = False  # the local model
@@ -183,19 +191,18 @@ class Arbiter(Generic[F, A]):
         if refusal:
             entry.hurried = True  # whatever the offboard computer does with it: this is none of its failures
             return [self._none(entry, refusal), *self.tick(now_s)]
-        if len(self._pending) >= self.config.most_pending:
-            # The first frame of a run is never held: if it had its answer, it would be gone.
-            oldest = next(entry for entry in self._pending.values() if not entry.held)
-            self.counts["frames_crowded_out"] += 1
-            actions.append(self._none(oldest, "too many frames were waiting"))
-            del self._pending[oldest.key]
         self._pending[key] = entry
+        entry.spare = self._early.pop(key, None)
         entry.overtaken = any(
             other.held and other.key.run == key.run and other.key.sequence > key.sequence
             for other in self._pending.values()
         )
-        if key in self._early:
-            self._settle(entry, Source.OFFBOARD, self._early.pop(key), "offboard in time")
+        if len(self._pending) > self.config.most_pending:
+            # The first frame of a run is never held: if it had its answer, it would be gone.
+            run = next(entry.key.run for entry in self._pending.values() if not entry.held)
+            self.counts["frames_crowded_out"] += 1
+            first = next(entry for entry in self._in_order() if entry.key.run == run)
+            actions.append(self._end(first, "too many frames were waiting"))
         return actions + self.tick(now_s)
 
     def offboard(self, key: Key, answer: A, now_s: float) -> list[Publish[F, A] | RunLocal[F]]:
@@ -204,11 +211,16 @@ class Arbiter(Generic[F, A]):
         It may be handed over before its frame, when both waited for the caller: then it is kept a while.
         """
         entry = self._pending.get(key)
-        source = entry.held.source if entry and entry.held else self._answered.get(key)
-        if source is not None:
-            self.counts["offboard_repeated" if source == Source.OFFBOARD else "offboard_late"] += 1
+        given = (entry.held.source, entry.held.waited) if entry and entry.held else self._answered.get(key)
+        if given is not None:
+            unneeded = given == (Source.LOCAL, False)
+            repeated = given[0] == Source.OFFBOARD
+            name = "unneeded" if unneeded else "repeated" if repeated else "late"
+            self.counts[f"offboard_{name}"] += 1
+        elif entry is not None and entry.spare is not None:
+            self.counts["offboard_repeated"] += 1
         elif entry is not None:
-            self._settle(entry, Source.OFFBOARD, answer, "offboard in time")
+            entry.spare = answer  # for as long as it takes `tick` to see whether it must stay one
         else:
             self.counts["offboard_early"] += 1
             self._early[key] = answer
@@ -229,7 +241,7 @@ class Arbiter(Generic[F, A]):
             if entry is not None:
                 entry.failed = problem or "gave no answer"
         elif entry is None or entry.held:
-            late = entry is None and self._answered.get(key) == Source.NONE
+            late = entry is None and self._answered.get(key, (None,))[0] == Source.NONE
             self.counts["local_late" if late else "local_unneeded"] += 1
         else:
             self._settle(entry, Source.LOCAL, answer, entry.why_local)
@@ -237,9 +249,7 @@ class Arbiter(Generic[F, A]):
 
     def flush(self, reason: str) -> list[Publish[F, A]]:
         """Ends all waiting: what has an answer gets it, the rest "no answer"."""
-        actions = [entry.held or self._none(entry, reason) for entry in self._in_order()]
-        self._pending.clear()
-        return actions
+        return [self._end(entry, reason) for entry in self._in_order()]
 
     def tick(self, now_s: float) -> list[Publish[F, A] | RunLocal[F]]:
         """Time has passed."""
@@ -266,40 +276,61 @@ class Arbiter(Generic[F, A]):
 
     def _settle(self, entry: _Pending[F, A], source: Source, answer: A, reason: str) -> None:
         """The frame has its answer. Those before it have had their chance with the offboard computer."""
+        if source == Source.LOCAL and entry.spare is not None:
+            self.counts["offboard_unneeded"] += 1
         waited = source == Source.OFFBOARD or not entry.hurried
         entry.held = Publish(entry.key, entry.frame, source, answer, reason, waited)
+        entry.spare = None
         for other in self._pending.values():
             if other.key.run == entry.key.run and other.key.sequence < entry.key.sequence:
                 other.overtaken = True
 
+    def _use_spare(self, entry: _Pending[F, A], why: str) -> None:
+        assert entry.spare is not None
+        self._settle(
+            entry, Source.OFFBOARD, entry.spare, "offboard in time" + (f", since {why}" if why else "")
+        )
+
     def _expire(self, now_s: float, actions: list[Publish[F, A] | RunLocal[F]]) -> None:
-        """ "No answer" for frames whose time is up, for those that hold up another whose time is, and for
-        overtaken ones that the local model cannot answer any more.
+        """Ends the waiting of those for whom there is nothing to wait for: with their spare, or else with
+        "no answer".
         """
         # Backwards, so that each frame knows whether a later one of its run can wait no longer.
         pressed: set[int] = set()
         given_up: list[Publish[F, A]] = []
         for entry in reversed(self._in_order()):
-            run = entry.key.run
+            if entry.spare is not None and not self.eager:
+                self._use_spare(entry, "")
             reason = ""
-            if entry.held and now_s >= entry.give_up_s + self.config.margin_s:
+            if (entry.held or entry.spare is not None) and now_s >= entry.give_up_s + self.config.margin_s:
                 # Past the deadline itself: something stopped this process. Late answers are not published.
                 self.counts["answers_held_up"] += 1
-                entry.held, reason = None, "the answer was there, but this process was held up"
-            if entry.held:
-                if entry.give_up_s <= now_s:
-                    pressed.add(run)
-                continue
-            if entry.give_up_s <= now_s:
-                reason = reason or self._excuse(entry)
-            elif run in pressed:
-                reason = "a later frame was answered first and could not wait"
-            elif entry.overtaken and not entry.running and not self._can_run(entry, now_s):
-                reason = f"a later frame was answered first, and {self._excuse(entry)}"
-            if reason:
-                given_up.append(self._none(entry, reason))
-                del self._pending[entry.key]
+                entry.held = entry.spare = None
+                reason = "the answer was there, but this process was held up"
+            if not entry.held:
+                reason = reason or self._hopeless(entry, entry.key.run in pressed, now_s)
+                if reason and entry.spare is not None:
+                    self._use_spare(entry, reason)
+                elif reason:
+                    given_up.append(self._end(entry, reason))
+            if entry.held and entry.give_up_s <= now_s:
+                pressed.add(entry.key.run)
         actions += reversed(given_up)
+
+    def _hopeless(self, entry: _Pending[F, A], pressed: bool, now_s: float) -> str:
+        """Why there is nothing to wait for: its time is up, or that of a later frame that it holds up, or it
+        waits for the local model alone, which cannot answer it any more. Empty: there is.
+        """
+        if entry.give_up_s <= now_s:
+            missed = "" if entry.spare is not None else "no offboard answer came in time, and "
+            return missed + self._excuse(entry)
+        if pressed:
+            return "a later frame was answered first and could not wait"
+        if entry.running or self._can_run(entry, now_s):
+            return ""
+        if entry.spare is not None:
+            return self._excuse(entry)
+        return f"a later frame was answered first, and {self._excuse(entry)}" if entry.overtaken else ""
 
     def _release(self, actions: list[Publish[F, A] | RunLocal[F]]) -> None:
         blocked: set[int] = set()
@@ -307,21 +338,30 @@ class Arbiter(Generic[F, A]):
             if not entry.held:
                 blocked.add(entry.key.run)
             elif entry.key.run not in blocked:
-                actions.append(entry.held)
-                del self._pending[entry.key]
-                self._remember(entry.key, entry.held.source)
-                self._newest[entry.key.run] = entry.key.sequence
-                self._newest.move_to_end(entry.key.run)
-                if len(self._newest) > self.config.most_pending:
-                    self._newest.popitem(last=False)
+                actions.append(self._end(entry, ""))
+
+    def _end(self, entry: _Pending[F, A], reason: str) -> Publish[F, A]:
+        """The frame leaves: with the answer it has, with its spare, or with "no answer" for that reason."""
+        del self._pending[entry.key]
+        if entry.spare is not None:
+            self._use_spare(entry, reason)
+        if entry.held is None:
+            return self._none(entry, reason)
+        self._remember(entry.held)
+        self._newest[entry.key.run] = entry.key.sequence
+        self._newest.move_to_end(entry.key.run)
+        if len(self._newest) > self.config.most_pending:
+            self._newest.popitem(last=False)
+        return entry.held
 
     def _none(self, entry: _Pending[F, A], reason: str) -> Publish[F, A]:
-        self._remember(entry.key, Source.NONE)
-        return Publish(entry.key, entry.frame, Source.NONE, None, reason, not entry.hurried)
+        publish: Publish[F, A] = Publish(entry.key, entry.frame, Source.NONE, None, reason, not entry.hurried)
+        self._remember(publish)
+        return publish
 
-    def _remember(self, key: Key, source: Source) -> None:
-        self.counts[f"answers_{source.name.lower()}"] += 1
-        self._answered[key] = source
+    def _remember(self, publish: Publish[F, A]) -> None:
+        self.counts[f"answers_{publish.source.name.lower()}"] += 1
+        self._answered[publish.key] = publish.source, publish.waited
         if len(self._answered) > self.config.remembered:
             self._answered.popitem(last=False)
 
@@ -331,7 +371,7 @@ class Arbiter(Generic[F, A]):
         if entry.failed:
             return f"the local model failed: {entry.failed}"
         if entry.cost is None:
-            return "there is no local model for it, and no offboard answer came in time"
+            return "there is no local model for it"
         return "the local model could not have been done in time"
 
     def _in_order(self) -> list[_Pending[F, A]]:
@@ -343,12 +383,13 @@ class Arbiter(Generic[F, A]):
         return entry.cost is not None and not entry.failed and entry.fits(entry.cost.typical_s, now_s)
 
     def _candidates(self, now_s: float) -> list[_Pending[F, A]]:
-        """Frames that the local model can still answer even in its 99th percentile; earliest first."""
+        """Frames that the local model alone can answer, even in its 99th percentile; earliest first."""
         return sorted(
             (
                 entry
                 for entry in self._pending.values()
                 if not (entry.held or entry.running or entry.failed)
+                and entry.spare is None
                 and entry.cost is not None
                 and entry.fits(entry.cost.worst_s, now_s)
             ),

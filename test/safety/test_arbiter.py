@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -143,12 +144,138 @@ def test_local_starts_at_once_when_eager() -> None:
 
 def test_offboard_answer_wins_over_a_running_local_model() -> None:
     world = World(local_s=0.02)
-    world.eager(0.0, "heartbeat lost")
     world.frame(0.0, 0)
-    world.answer(0.01, 0)
+    world.answer(0.17, 0)
     world.run()
-    assert world.result(0)[1].source == Source.OFFBOARD
+    at_s, publish = world.result(0)
+    assert (at_s, publish.source, publish.reason) == (0.17, Source.OFFBOARD, "offboard in time")
     assert world.arbiter.counts["local_unneeded"] == 1
+
+
+class TestSpare:
+    """An offboard answer that comes first while the caller is eager."""
+
+    def world(self, **changes) -> World:
+        world = World(**changes)
+        world.eager(0.0, "heartbeat lost")
+        return world
+
+    def test_it_is_not_needed_where_the_local_model_answers(self) -> None:
+        world = self.world(local_s=0.02)
+        world.frame(0.0, 0)
+        world.answer(0.01, 0)
+        world.answer(0.011, 0)
+        world.frame(0.1, 1)
+        world.answer(0.15, 1)
+        world.run()
+        assert world.sources() == [(0, Source.LOCAL), (1, Source.LOCAL)]
+        at_s, publish = world.result(0)
+        assert (at_s, publish.reason, publish.waited) == (0.02, "heartbeat lost", False)
+        counts = world.arbiter.counts
+        assert counts["offboard_unneeded"] == 2, "before the local answer or after it"
+        assert counts["offboard_repeated"] == 1 and counts["offboard_late"] == 0
+
+    @pytest.mark.parametrize(("answered_s", "published_s"), [(0.01, 0.02), (0.05, 0.05)])
+    def test_it_is_used_where_the_local_model_fails(self, answered_s: float, published_s: float) -> None:
+        world = self.world(local_s=0.02, local_problem="unreadable features")
+        world.frame(0.0, 0)
+        world.answer(answered_s, 0)
+        world.run()
+        at_s, publish = world.result(0)
+        assert (at_s, publish.source, publish.answer) == (published_s, Source.OFFBOARD, "offboard 0")
+        assert publish.reason == "offboard in time, since the local model failed: unreadable features"
+
+    def test_it_is_used_at_once_where_there_is_no_local_part(self) -> None:
+        world = self.world()
+        world.frame(0.0, 0, cost=None)
+        world.answer(0.01, 0)
+        world.run()
+        at_s, publish = world.result(0)
+        assert (at_s, publish.source, publish.waited) == (0.01, Source.OFFBOARD, True)
+        assert publish.reason == "offboard in time, since there is no local model for it"
+
+    def test_it_waits_for_its_turn_like_any_answer(self) -> None:
+        world = self.world(local_s=0.05)
+        world.frame(0.0, 0)
+        world.frame(0.01, 1, cost=None)
+        world.answer(0.02, 1)
+        world.run()
+        assert world.sources() == [(0, Source.LOCAL), (1, Source.OFFBOARD)]
+        assert world.result(0)[0] == world.result(1)[0] == 0.05
+
+    def test_it_is_used_in_time_where_the_local_model_overruns(self) -> None:
+        world = self.world(local_s=1.0)
+        for sequence in range(2):
+            world.frame(0.1 * sequence, sequence)
+            world.answer(0.1 * sequence + 0.01, sequence)
+        world.run()
+        assert world.sources() == [(0, Source.OFFBOARD), (1, Source.OFFBOARD)]
+        at_s, publish = world.result(0)
+        assert math.isclose(at_s, 0.18)
+        assert publish.reason == "offboard in time, since the local model was not done in time"
+        at_s, publish = world.result(1)
+        assert math.isclose(at_s, 0.28)
+        assert publish.reason == "offboard in time, since the local model could not have been done in time"
+
+    def test_it_is_used_at_once_when_the_caller_waits_again(self) -> None:
+        world = self.world(local_s=0.05)
+        world.frame(0.0, 0)
+        world.answer(0.01, 0)
+        world.eager(0.02, "")
+        world.run()
+        at_s, publish = world.result(0)
+        assert (at_s, publish.source, publish.reason) == (0.02, Source.OFFBOARD, "offboard in time")
+        assert world.arbiter.counts["local_unneeded"] == 1
+
+    def test_a_frame_that_has_one_makes_way_for_a_frame_without(self) -> None:
+        """Of the two only one can still be run when the model is free again."""
+        world = self.world(local_s=0.1)
+        cost = Cost(0.1, 0.1)
+        for sequence in range(3):
+            world.frame(0.001 * sequence, sequence, time_left_s=0.25, cost=cost)
+        world.answer(0.01, 1)
+        world.run()
+        assert world.sources() == [(0, Source.LOCAL), (1, Source.OFFBOARD), (2, Source.LOCAL)]
+
+    def test_crowding_out_publishes_it(self) -> None:
+        world = self.world(local_s=9.0)
+        for sequence in range(CONFIG.most_pending + 3):
+            world.frame(0.001 * sequence, sequence, time_left_s=30.0)
+            if sequence != 1:
+                world.answer(0.001 * sequence, sequence)
+        world.run(until_s=0.1)
+        assert world.sources() == [(0, Source.OFFBOARD), (1, Source.NONE), (2, Source.OFFBOARD)]
+        assert world.result(2)[1].reason == "offboard in time, since too many frames were waiting"
+        assert world.most_pending == CONFIG.most_pending
+
+    def test_a_frame_before_those_that_crowd_is_the_one_to_go(self) -> None:
+        """It came out of order; to publish a later one's spare instead would leave it unanswerable."""
+        world = self.world(local_s=9.0)
+        for sequence in range(1, CONFIG.most_pending + 1):
+            world.frame(0.0, sequence, time_left_s=30.0)
+            world.answer(0.0, sequence)
+        world.frame(0.001, 0, time_left_s=30.0)
+        world.run(until_s=0.1)
+        assert world.sources() == [(0, Source.NONE)]
+
+    def test_it_is_not_published_past_the_deadline(self) -> None:
+        world = self.world(local_s=9.0)
+        world.frame(0.0, 0)
+        world.answer(0.01, 0)
+        world.stop_process(0.02, for_s=3.0)
+        world.run()
+        assert world.sources() == [(0, Source.NONE)]
+        assert world.arbiter.counts["answers_held_up"] == 1
+
+    def test_flush_publishes_it(self) -> None:
+        world = self.world(local_s=0.1)
+        world.frame(0.0, 0)
+        world.answer(0.01, 0)
+        world.run(until_s=0.02)
+        (action,) = world.arbiter.flush("the node is being deactivated")
+        assert (action.source, action.answer) == (Source.OFFBOARD, "offboard 0")
+        assert action.reason == "offboard in time, since the node is being deactivated"
+        assert world.arbiter.counts["answers_offboard"] == 1
 
 
 def test_without_a_local_model_the_frame_gets_no_answer_in_time() -> None:
@@ -410,7 +537,14 @@ def test_exactly_one_answer_in_time_and_in_order_whatever_happens(drawn: tuple[W
         arrived.setdefault(key, (now_s, max(now_s, arrived_s + time_left_s - CONFIG.margin_s)))
         return feed(key, frame, time_left_s, cost, arrived_s, now_s, refusal)
 
-    world.arbiter.frame = watched
+    answered: dict[Key, float] = {}
+    feed_answer = world.arbiter.offboard
+
+    def watched_answer(key, answer, now_s):
+        answered.setdefault(key, now_s)
+        return feed_answer(key, answer, now_s)
+
+    world.arbiter.frame, world.arbiter.offboard = watched, watched_answer
     world.run()
     answers = Counter(publish.key for _, publish in world.published)
     assert answers == Counter(dict.fromkeys(keys, 1)), "one answer each, no more, no less"
@@ -421,29 +555,100 @@ def test_exactly_one_answer_in_time_and_in_order_whatever_happens(drawn: tuple[W
             assert publish.key.sequence > newest.get(publish.key.run, -1), "in order"
             newest[publish.key.run] = publish.key.sequence
             assert publish.answer == f"{publish.source.name.lower()} {publish.key.sequence}"
+        else:
+            assert at_s < answered.get(publish.key, math.inf) or not _had_a_chance(publish), "answer unused"
         assert publish.reason
     assert world.most_pending <= CONFIG.most_pending
     assert len(world.arbiter) == 0
 
 
+def _had_a_chance(publish: Publish) -> bool:
+    return not publish.reason.startswith(("too late when it was received", "arrived after a later frame"))
+
+
+gaps_kept_up_with = st.lists(st.floats(COST.worst_s * 1.001, 0.1), min_size=1, max_size=40)
+runs_kept_up = st.lists(st.floats(0.0, COST.worst_s), min_size=1, max_size=5)
+
+
+def with_run_times(world: World, times_s: list[float]) -> World:
+    """Each local run takes the next of these times."""
+    runs = itertools.cycle(times_s)
+    perform = world._perform
+
+    def perform_with_run_time(actions) -> None:
+        world.local_s = next(runs)
+        perform(actions)
+
+    world._perform = perform_with_run_time
+    return world
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    gaps=gaps_kept_up_with,
+    local=runs_kept_up,
+    answers=st.dictionaries(st.integers(0, 39), st.lists(durations, max_size=2), max_size=40),
+    phases=st.lists(st.floats(0.0, 1.0), max_size=8),
+)
+def test_while_eager_only_the_local_model_answers(gaps, local, answers, phases) -> None:
+    """Whatever comes from offboard, and however often the phases change."""
+    world = with_run_times(World(), local)
+    arrived_s: list[float] = list(itertools.accumulate(gaps))
+    for sequence, at_s in enumerate(arrived_s):
+        world.frame(at_s, sequence)
+        for delay_s in answers.get(sequence, []):
+            world.answer(at_s + delay_s, sequence)
+    switches_s = [*itertools.accumulate(phases), math.inf]
+    for index, at_s in enumerate(switches_s[:-1]):
+        world.eager(at_s, "" if index % 2 else "link down")
+    world.run()
+    for from_s, until_s in zip(switches_s[0::2], switches_s[1::2], strict=False):
+        within = [p for at_s, p in world.published if from_s < arrived_s[p.key.sequence] and at_s < until_s]
+        assert all(p.source == Source.LOCAL for p in within)
+        assert not any(p.waited for p in within)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    gap_s=st.floats(COST.worst_s * 1.001, 0.1),
+    local=runs_kept_up,
+    delays_s=st.lists(st.floats(0.001, 0.15), min_size=1, max_size=20),
+    died_s=st.floats(0.3, 1.0),
+    noticed_s=st.floats(0.0, 0.3),
+    away_s=st.floats(0.3, 1.0),
+    trusted_s=st.floats(0.2, 0.6),
+)
+def test_outage_changes_the_source_once_each_way(
+    gap_s, local, delays_s, died_s, noticed_s, away_s, trusted_s
+) -> None:
+    """Also while the server, back again, already answers and is not trusted yet."""
+    world = with_run_times(World(), local)
+    back_s = died_s + away_s
+    end_s = back_s + trusted_s + 0.5
+    delays, last_s = itertools.cycle(delays_s), 0.0
+    for sequence in range(int(end_s / gap_s)):
+        sent_s = sequence * gap_s
+        world.frame(sent_s, sequence)
+        last_s = answered_s = max(last_s, sent_s + next(delays))  # a server answers in the order it is asked
+        if answered_s < died_s or sent_s > back_s:
+            world.answer(answered_s, sequence)
+    world.eager(died_s + noticed_s, "link down")
+    world.eager(back_s + trusted_s, "")
+    world.run()
+    changes = [source for source, _ in itertools.groupby(source for _, source in world.sources())]
+    assert changes == [Source.OFFBOARD, Source.LOCAL, Source.OFFBOARD]
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     gaps=st.lists(st.floats(COST.worst_s, 0.1), min_size=1, max_size=40),
-    local=st.lists(st.floats(0.0, COST.worst_s), min_size=1, max_size=5),
+    local=runs_kept_up,
     answers=st.dictionaries(st.integers(0, 39), st.lists(durations, max_size=2), max_size=40),
     switches=st.lists(st.tuples(st.floats(0.0, 4.0), st.sampled_from(["", "link down"])), max_size=6),
 )
 def test_every_frame_gets_content_while_the_local_model_keeps_up(gaps, local, answers, switches) -> None:
     """No "no answer" as long as frames are no closer than the local model's 99th percentile, which holds."""
-    world = World()
-    runs = itertools.cycle(local)
-    perform = world._perform
-
-    def with_run_time(actions) -> None:
-        world.local_s = next(runs)
-        perform(actions)
-
-    world._perform = with_run_time
+    world = with_run_times(World(), local)
     time_s = 0.0
     for sequence, gap_s in enumerate(gaps):
         time_s += gap_s
