@@ -329,6 +329,7 @@ class FallbackNode(ManagedNode):
         say.set("pending", len(answering.arbiter))
         state, reason = self._link_state
         say.set("link", state.name.lower())
+        say.set("route", "local" if answering.arbiter.eager else "offboard")
         say.set("server_restarts", self._link.restarts)
         say.condition("link", f"offboard computer: {reason}" if state >= Link.DEGRADED else "")
         say.condition("heartbeat", self._link.problem)

@@ -50,6 +50,7 @@ def test_a_faultless_run() -> None:
     assert summary.feature_bits == {"4": 10}
     assert summary.seen_total_s.p99 == pytest.approx(0.03)
     assert summary.killed_at_s is summary.failover_s is summary.recovery_s is None
+    assert (summary.source_changes, summary.source_changes_after_restart) == (0, None)
 
 
 def test_the_order_in_which_topics_are_seen_does_not_matter() -> None:
@@ -127,7 +128,19 @@ def test_kill_and_restart() -> None:
     assert summary.recovery_s == pytest.approx(6.55 - 5.0)
     assert summary.offboard_after_restart == 35
     assert summary.by_source == {"offboard": 65, "local": 35}
+    assert (summary.source_changes, summary.source_changes_after_restart) == (2, 1)
     assert summary.faults == []
+
+
+def test_sources_that_alternate_are_counted() -> None:
+    ledger = Ledger(FIRST_NS)
+    for index, source in enumerate(("offboard", "local", "local", "offboard", "local", "none")):
+        ledger.image(FIRST_NS + index, index * 0.1)
+        ledger.answer(FIRST_NS + index, answer(index * 0.1 + 0.05, source))
+    ledger.mark("kill", 0.1)
+    ledger.mark("restart", 0.3)
+    summary = summary_of(ledger)
+    assert (summary.source_changes, summary.source_changes_after_restart) == (4, 2)
 
 
 def test_a_server_that_does_not_come_back_is_a_fault() -> None:

@@ -220,6 +220,25 @@ def test_supervisor_can_send_the_robot_local_and_be_silent_again(world, model):
     assert world.result(sequence - 1).reason == "no offboard answer in time"
 
 
+def test_told_to_be_local_it_takes_offboard_answers_only_where_the_local_model_fails(world, model):
+    world.start(model, heartbeat_timeout_s=30.0)
+    world.link_up()
+    world.point()
+    world.wait_for("route", "local")
+    world.frame(0, "green")
+    result = world.result(0)
+    assert (result.source, result.reason) == (InferenceResult.SOURCE_LOCAL, "the operating point says local")
+    world.answer(0)
+    world.wait_for("offboard_unneeded", 1)
+    world.frame(1, data=array.array("B", b"nonsense" * 10))
+    world.wait_for("local_failed", 1)
+    world.answer(1)
+    result = world.result(1)
+    assert result.source == InferenceResult.SOURCE_OFFBOARD and result.labels[0] == "blue"
+    assert result.reason.startswith("offboard in time, since the local model failed")
+    assert [result.sequence for result in world.results] == [0, 1]
+
+
 def test_bad_operating_points_are_refused(world, model):
     world.start(model)
     world.point(valid_for_s=math.nan)

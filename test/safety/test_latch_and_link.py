@@ -112,6 +112,18 @@ class TestLink:
             states.append(link.state(1.0 + 0.1 * sequence)[0])
         assert states == [Link.DOWN] * 5 + [Link.UP] * 4
 
+    def test_a_gap_while_it_recovers_makes_it_begin_anew(self):
+        link = self.make(recover_s=0.5)
+        beat(link, 0.0, 0)
+        assert link.state(1.0)[0] == Link.DOWN
+        times_s = [1.1, 1.2, 1.3, 1.4, 1.75, 1.85, 1.95, 2.05, 2.15, 2.24]
+        for sequence, now_s in enumerate(times_s, start=1):
+            beat(link, now_s, sequence)
+            link.answered(now_s)
+            assert link.state(now_s)[0] == Link.DOWN
+        beat(link, 2.26, 99)
+        assert link.state(2.26)[0] == Link.UP
+
     def test_gap_that_nobody_looked_at_counts_all_the_same(self):
         link = self.make()
         beat(link, 0.0, 0)

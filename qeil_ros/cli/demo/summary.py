@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from qeil_ros.cli.demo.ledger import Answer, FrameRecord, Ledger
@@ -62,6 +63,8 @@ class Summary:
         by_source: answers by who gave them.
         failover_s: from the kill to the first answer by the robot alone after it [s].
         recovery_s: from the restart to the first answer from offboard after it [s].
+        source_changes: frames that another source answered than the frame before.
+        source_changes_after_restart: the same among the answers seen after the restart.
     """
 
     recording: str
@@ -89,6 +92,8 @@ class Summary:
     failover_s: float | None
     recovery_s: float | None
     offboard_after_restart: int
+    source_changes: int
+    source_changes_after_restart: int | None
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -157,6 +162,8 @@ def summarise(
         failover_s=_delay(_after(firsts, kill_s, "local"), kill_s),
         recovery_s=_delay(after_restart, restart_s),
         offboard_after_restart=len(after_restart),
+        source_changes=_changes(firsts),
+        source_changes_after_restart=None if restart_s is None else _changes(firsts, restart_s),
     )
     summary.faults.extend(_faults(summary))
     return summary
@@ -167,6 +174,12 @@ def _after(firsts: list[tuple[FrameRecord, Answer]], mark_s: float | None, sourc
     if mark_s is None:
         return []
     return sorted(a.seen_s for _, a in firsts if a.source == source and a.seen_s >= mark_s)
+
+
+def _changes(firsts: list[tuple[FrameRecord, Answer]], since_s: float = -math.inf) -> int:
+    """How often the source changes from one frame to the next, among answers seen since then."""
+    sources = [answer.source for _, answer in firsts if answer.seen_s >= since_s]
+    return sum(source != before for before, source in pairwise(sources))
 
 
 def _delay(seen_s: list[float], mark_s: float | None) -> float | None:
