@@ -36,6 +36,21 @@ def patient_config(path: Path, **encoder: Any) -> Path:
     return path
 
 
+def patient_heartbeat(path: Path, robot_config: Path) -> Path:
+    """Writes the shipped configuration of the offboard computer with a slow heartbeat, and makes the robot's
+    wait for it: silence of 0.9 s counts as a dead link, so that a process that got no processor for a moment
+    is none.
+    """
+    robot = yaml.safe_load(robot_config.read_text())
+    for node in ("fallback", "supervisor"):
+        robot[f"/**/{node}"]["ros__parameters"]["heartbeat_timeout_s"] = 1.0
+    robot_config.write_text(yaml.safe_dump(robot))
+    config = yaml.safe_load((REPO / "config" / "offboard.yaml").read_text())
+    config["/**/co_inference"]["ros__parameters"]["heartbeat_s"] = 0.3
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
 def check_promises(run: DemoRun) -> None:
     """What holds however busy the machine is.
 

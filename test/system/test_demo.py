@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from support import REPO, wait_until
-from system.runs import DemoRun, check_promises
+from system.runs import DemoRun, check_promises, patient_heartbeat
 
 from qeil_ros.rosless.launch.guardian import marked
 
@@ -36,14 +36,17 @@ def test_every_frame_of_the_shipped_recording_is_answered(
     assert "Summary" in run.output and "frames" in run.output
 
 
-def test_the_server_is_killed_and_comes_back(demo: Demo, robot_config: Path) -> None:
-    run = demo("--seconds", "20", "--rate", "10", "--kill-offboard-at", "3", f"robot_config:={robot_config}")
+def test_the_server_is_killed_and_comes_back(demo: Demo, robot_config: Path, tmp_path: Path) -> None:
+    offboard_config = patient_heartbeat(tmp_path / "offboard.yaml", robot_config)
+    configs = (f"robot_config:={robot_config}", f"offboard_config:={offboard_config}")
+    run = demo("--seconds", "20", "--rate", "10", "--kill-offboard-at", "3", *configs)
     check_promises(run)
     summary = run.summary
     assert summary["by_source"].keys() == {"offboard", "local"}, run.output
     assert summary["killed_at_s"] >= 3.0 and summary["restarted_at_s"] >= 8.0
     assert summary["failover_s"] > 0 and summary["recovery_s"] > 0
     assert summary["offboard_after_restart"] > 0
+    assert summary["source_changes_after_restart"] == 1, run.output
     assert summary["correct_share"] >= 0.6, summary  # the local part is smaller than the server's
 
 
