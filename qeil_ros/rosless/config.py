@@ -15,6 +15,7 @@ through sockets between processes of one machine. Opening does not wait for peer
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 
@@ -86,6 +87,14 @@ def router_config(listen: str | None, path: str | None, environ: Mapping[str, st
     if listen is not None:
         _insert(config, "listen/endpoints", f'["{listen}"]', "--listen")
     return config
+
+
+def listen_endpoints(config: zenoh.Config) -> list[str]:
+    """The endpoints that a session with this configuration listens on, as the configuration writes them."""
+    endpoints = json.loads(config.get_json("listen/endpoints"))
+    if isinstance(endpoints, dict):  # one list for each mode
+        endpoints = endpoints.get(json.loads(config.get_json("mode")), [])
+    return [endpoints] if isinstance(endpoints, str) else list(endpoints)
 
 
 def parse_override(text: str) -> list[tuple[str, str]]:

@@ -1,9 +1,9 @@
 """Imports of `rclpy` and of interface packages, where no ROS 2 is installed.
 
 `import rclpy` gives `qeil_ros.rosless.client`, and `rclpy.x` its module `x` (the same module objects);
-`from sensor_msgs.msg import Image` gives a class made from the message store. The finder stands behind
-Python's own ones, so whatever is really installed wins; where a real rclpy can be imported nothing is put
-in place at all.
+`from sensor_msgs.msg import Image` gives a class made from the message store. Interface packages are looked
+for behind Python's own finders, so whatever is really installed wins; where a real rclpy can be imported
+nothing is put in place at all.
 """
 
 from __future__ import annotations
@@ -80,13 +80,15 @@ class _InterfaceLoader(Loader):
             module.__dict__["__all__"] = _store().names(package, folder)
 
 
-class _SubmoduleFinder(MetaPathFinder):
-    """`rclpy.x`. It has to stand in front: Python's own would find the file and load it a second time."""
+class _ClientFinder(MetaPathFinder):
+    """`rclpy` and `rclpy.x`. It has to stand in front: for `rclpy` Python's own finders would take any plain
+    folder of that name, and for `rclpy.x` they would find the file and load it a second time.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if not fullname.startswith("rclpy."):
+        if fullname != "rclpy" and not fullname.startswith("rclpy."):
             return None
         real = CLIENT + fullname[len("rclpy") :]
         found = importlib.util.find_spec(real)
@@ -97,16 +99,12 @@ class _SubmoduleFinder(MetaPathFinder):
         )
 
 
-class _Finder(MetaPathFinder):
-    """Everything else, behind Python's own finders."""
+class _InterfaceFinder(MetaPathFinder):
+    """Interface packages, behind Python's own finders."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname == "rclpy":
-            if not any(isinstance(finder, _SubmoduleFinder) for finder in sys.meta_path):
-                sys.meta_path.insert(0, _SubmoduleFinder())
-            return ModuleSpec(fullname, _AliasLoader(CLIENT), is_package=True)
         package, _, folder = fullname.partition(".")
         if folder not in ("", "msg", "srv") or not _may_hold_interfaces(package):
             return None
@@ -129,12 +127,14 @@ def install() -> bool:
     """Puts the finder in place, once. Returns whether it serves: false where a real rclpy is installed."""
     if installed():
         return True
-    if importlib.util.find_spec("rclpy") is not None:
+    real = importlib.util.find_spec("rclpy")
+    if real is not None and real.origin is not None:  # a folder without __init__.py is no package of anyone's
         return False
-    sys.meta_path.append(_Finder())
+    sys.meta_path.insert(0, _ClientFinder())
+    sys.meta_path.append(_InterfaceFinder())
     return True
 
 
 def installed() -> bool:
     """Whether `rclpy` comes from here in this process."""
-    return any(isinstance(finder, _Finder) for finder in sys.meta_path)
+    return any(isinstance(finder, _InterfaceFinder) for finder in sys.meta_path)

@@ -16,7 +16,7 @@ from typing import Any
 
 import zenoh
 
-from .config import DEFAULT_ROUTER, ConfigError, router_config
+from .config import DEFAULT_ROUTER, ConfigError, listen_endpoints, router_config
 
 
 def run_router(
@@ -38,13 +38,13 @@ def run_router(
         ConfigError: the configuration or the endpoint cannot be used.
     """
     settings = router_config(listen, config, environ)
+    endpoints = listen_endpoints(settings)
     zenoh.init_log_from_env_or("error")
     try:
         session: Any = zenoh.open(settings)
     except zenoh.ZError as error:
-        raise ConfigError(f"the router cannot listen on {listen or DEFAULT_ROUTER}: {error}") from error
+        raise ConfigError(f"the router cannot listen on {', '.join(endpoints)}: {error}") from error
     try:
-        endpoints = [listen or DEFAULT_ROUTER]
         if on_ready is not None:
             on_ready(endpoints)
         else:

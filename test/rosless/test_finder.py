@@ -119,6 +119,18 @@ def test_a_real_rclpy_wins(tmp_path: Path) -> None:
     )
 
 
+def test_a_plain_folder_is_no_rclpy(tmp_path: Path) -> None:
+    (tmp_path / "rclpy").mkdir()
+    assert (
+        run(
+            "import qeil_ros.rosless.finder as finder, rclpy, rclpy.qos\n"
+            "print(finder.install(), rclpy.__name__, rclpy.qos.__name__)",
+            PYTHONPATH=os.pathsep.join([str(REPO), str(tmp_path)]),
+        )
+        == "True qeil_ros.rosless.client qeil_ros.rosless.client.qos"
+    )
+
+
 def test_an_installed_package_wins(tmp_path: Path) -> None:
     (tmp_path / "std_msgs").mkdir()
     (tmp_path / "std_msgs" / "__init__.py").write_text("REAL = True\n")
@@ -136,7 +148,7 @@ def test_importing_is_cheap_and_idempotent() -> None:
         run(
             "import qeil_ros.rosless as rosless, sys\n"
             "rosless.install(), rosless.install()\n"
-            "print(len([f for f in sys.meta_path if type(f).__name__ == '_Finder']),"
+            "print(len([f for f in sys.meta_path if type(f).__name__ == '_InterfaceFinder']),"
             " [m for m in ('numpy', 'zenoh', 'rosbags') if m in sys.modules])"
         )
         == "1 []"

@@ -505,3 +505,16 @@ def test_a_router_says_what_is_wrong(ros_graph: dict[str, str]) -> None:
     )
     assert done.returncode == 1
     assert f"the router cannot listen on {listen}" in done.stderr
+
+
+def test_a_router_tells_where_it_listens(tmp_path: Any) -> None:
+    def told(text: str) -> list[str]:
+        path = tmp_path / "router.json5"
+        path.write_text(text)
+        return config.listen_endpoints(config.router_config(None, str(path), {}))
+
+    assert config.listen_endpoints(config.router_config(None, None, {})) == [config.DEFAULT_ROUTER]
+    assert config.listen_endpoints(config.router_config("tcp/10.0.0.1:1", None, {})) == ["tcp/10.0.0.1:1"]
+    assert told('{mode: "router", listen: {endpoints: ["tcp/10.0.0.1:2"]}}') == ["tcp/10.0.0.1:2"]
+    by_mode = '{mode: "router", listen: {endpoints: {router: ["tcp/10.0.0.1:3"], peer: ["tcp/10.0.0.1:4"]}}}'
+    assert told(by_mode) == ["tcp/10.0.0.1:3"]
