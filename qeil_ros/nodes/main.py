@@ -42,6 +42,10 @@ def run(make_node: Callable[[], LifecycleNode], args: Sequence[str] | None = Non
     except ParameterError as error:
         get_logger("qeil_ros").fatal(str(error))
         sys.exit(1)
+    except RuntimeError:
+        if rclpy.ok():
+            raise
+        # SIGTERM ends the context at once: a callback that was at work could not publish any more.
     finally:
         if node is not None:
             node.destroy_node()

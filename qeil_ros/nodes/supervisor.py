@@ -218,11 +218,13 @@ class SupervisorNode(ManagedNode):
         say.condition("link", f"link {link.name.lower()}: {reason}" if link >= Link.DEGRADED else "")
         say.condition("heartbeat", self._link.problem)
         if decision.mode != self._mode:
-            log = self.get_logger().info if decision.mode < self._mode else self.get_logger().warning
-            log(
-                f"mode {self._mode.name.lower()} -> {decision.mode.name.lower()}"
-                + (f": {why}" if why else "")
-            )
+            change = f"mode {self._mode.name.lower()} -> {decision.mode.name.lower()}"
+            change += f": {why}" if why else ""
+            # Two calls: rclpy remembers the severity of each place that logs, and refuses another one there.
+            if decision.mode < self._mode:
+                self.get_logger().info(change)
+            else:
+                self.get_logger().warning(change)
             self._mode = decision.mode
 
     def _report(self) -> None:

@@ -83,10 +83,11 @@ def test_unknown_options_are_errors(logger):
         logger.info("text", twice=True)
 
 
-def test_a_place_must_not_change_its_mind(logger):
+@pytest.mark.parametrize("options", [{}, {"once": True}])
+def test_a_place_must_not_change_its_mind(logger, options):
     with pytest.raises(ValueError):
         for severity in (LoggingSeverity.INFO, LoggingSeverity.WARN):
-            logger.log("text", severity, once=True)
+            logger.log("text", severity, **options)
 
 
 def test_messages_go_to_rosout(make_node, spin_until):

@@ -86,7 +86,7 @@ class RcutilsLogger:
         :keyword once: only the first message from this place.
         :return: True if the message was logged.
         :raises TypeError: for an unknown option.
-        :raises ValueError: when a place in the program changes its options between calls.
+        :raises ValueError: when a place in the program changes its severity or options between calls.
         """
         severity = LoggingSeverity(severity)
         if severity < log_output.get_effective_level(self.name):
@@ -94,7 +94,7 @@ class RcutilsLogger:
         name = kwargs.pop("name", self.name)
         frame = _caller()
         code = frame.f_code
-        if kwargs and not self._passes_filters(frame, severity, name, kwargs):
+        if not self._passes_filters(frame, severity, name, kwargs):
             return False
         log_output.write(severity, name, str(message), code.co_name, code.co_filename, frame.f_lineno)
         return True
