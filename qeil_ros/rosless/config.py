@@ -37,7 +37,7 @@ _SESSION = {
     "mode": '"peer"',
     "connect/endpoints": f'["{DEFAULT_ROUTER}"]',
     "listen/endpoints": '["tcp/localhost:0"]',
-    # The router is waited for after opening; Zenoh's own wait of half a second for peers adds nothing to that.
+    # The router is waited for after opening; the half second that Zenoh waits for peers adds nothing.
     "scouting/delay": "20",
 }
 

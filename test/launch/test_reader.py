@@ -201,8 +201,14 @@ def test_executable_attributes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("cmd", "words"),
-    [("a b", ["a", "b"]), ("a$(var w)b c", ["atwo wordsb", "c"]), ("'$(var w)'", ["two words"])]
-    + [("$(var w) $(var w)", ["two words", "two words"]), ("a '' b", ["a", "", "b"]), ('"a b"', ["a b"])],
+    [
+        ("a b", ["a", "b"]),
+        ("a$(var w)b c", ["atwo wordsb", "c"]),
+        ("'$(var w)'", ["two words"]),
+        ("$(var w) $(var w)", ["two words", "two words"]),
+        ("a '' b", ["a", "", "b"]),
+        ('"a b"', ["a b"]),
+    ],
 )
 def test_splitting_a_command(cmd: str, words: list[str], tmp_path: Path) -> None:
     quoted = cmd.replace('"', "&quot;")
@@ -211,7 +217,8 @@ def test_splitting_a_command(cmd: str, words: list[str], tmp_path: Path) -> None
 
 
 def test_timer_delays_add_up(tmp_path: Path) -> None:
-    body = """<timer period="1.5"><log message="a"/><timer period="$(var p)"><shutdown reason="r"/></timer></timer>
+    body = """<timer period="1.5"><log message="a"/><timer period="$(var p)"><shutdown reason="r"/></timer>
+    </timer>
     <log message="b"/>"""
     assert read(tmp_path, body, p="2").actions == (
         LogMessage("a", 1.5),

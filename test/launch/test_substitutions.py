@@ -153,8 +153,19 @@ def test_typed_value(
 
 @pytest.mark.parametrize(
     ("text", "kind"),
-    [("x", "int"), ("2.5", "int"), ("yes!", "bool"), ("[1, a]", None), ("[1, 2.5]", None), ("{a: b}", None)]
-    + [("3", "list_of_int"), ("1", "complex"), ("~", None), ("[[1]]", None), ("2020-01-01", None)],
+    [
+        ("x", "int"),
+        ("2.5", "int"),
+        ("yes!", "bool"),
+        ("[1, a]", None),
+        ("[1, 2.5]", None),
+        ("{a: b}", None),
+        ("3", "list_of_int"),
+        ("1", "complex"),
+        ("~", None),
+        ("[[1]]", None),
+        ("2020-01-01", None),
+    ],
 )
 def test_values_that_are_refused(text: str, kind: str | None, env: Environment) -> None:
     with pytest.raises(SubstitutionError):
