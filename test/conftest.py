@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import os
 import random
@@ -11,13 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import free_port, start_router
-
-import qeil_ros.rosless  # noqa: F401  serves rclpy where no ROS 2 is installed
-
-REPO = Path(__file__).resolve().parent.parent
-
-REAL_RCLPY = not importlib.import_module("rclpy").__name__.startswith("qeil_ros")
+from support import REAL_RCLPY, REPO, free_port, start_router
 
 # Domains stay below 101: above it DDS implementations run into the ephemeral ports.
 _domains = itertools.cycle(random.SystemRandom().sample(range(1, 101), 100))
@@ -35,12 +28,14 @@ def data_dir() -> Path:
 @pytest.fixture(scope="session")
 def ros_router() -> Iterator[dict[str, str]]:
     """Environment in which processes of this session find each other, and nobody else."""
-    environ = {"PYTHONPATH": os.pathsep.join([str(REPO), *filter(None, [os.environ.get("PYTHONPATH")])])}
-    if REAL_RCLPY:
-        yield environ
+    if REAL_RCLPY:  # whatever middleware is chosen, and the installed package, which PYTHONPATH names already
+        yield {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
         return
     port = free_port()
-    environ["ZENOH_CONFIG_OVERRIDE"] = f'connect/endpoints=["tcp/127.0.0.1:{port}"]'
+    environ = {
+        "PYTHONPATH": os.pathsep.join([str(REPO), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "ZENOH_CONFIG_OVERRIDE": f'connect/endpoints=["tcp/127.0.0.1:{port}"]',
+    }
     router = start_router(port, {**os.environ, **environ})
     yield environ
     router.terminate()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from support import wait_until
@@ -23,6 +22,7 @@ class Graph:
         self._executor = SingleThreadedExecutor()
         self._nodes: list[Any] = []
         self.probe = self.add(rclpy.create_node("probe"))
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._spin, name="spin")
         self._thread.start()
 
@@ -30,8 +30,11 @@ class Graph:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._executor.shutdown()
+        # The thread first: rclpy's executors may not be shut down while somebody spins them.
+        self._stopping.set()
+        self._executor.wake()
         self._thread.join(20)
+        self._executor.shutdown()
         for node in reversed(self._nodes):
             node.destroy_node()
         rclpy.try_shutdown()
@@ -68,8 +71,8 @@ class Graph:
         return self.listen(DiagnosticArray, "/diagnostics")
 
     def _spin(self) -> None:
-        with suppress(ExternalShutdownException):  # the test is over
-            self._executor.spin()
+        while not self._stopping.is_set():
+            self._executor.spin_once(timeout_sec=1.0)
 
 
 def latest_status(arrays: list[Any], name: str) -> Any:

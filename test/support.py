@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import socket
 import subprocess
 import sys
@@ -9,7 +10,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+import qeil_ros.rosless  # noqa: F401  serves rclpy where no ROS 2 is installed
+
 REPO = Path(__file__).resolve().parent.parent
+
+REAL_RCLPY = not importlib.import_module("rclpy").__name__.startswith("qeil_ros")
+
+
+def rosless_only(reason: str) -> pytest.MarkDecorator:
+    """Marks what rosless promises beyond rclpy, or where releases of rclpy differ; says in what."""
+    return pytest.mark.skipif(REAL_RCLPY, reason=reason)
 
 
 def free_port() -> int:

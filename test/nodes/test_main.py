@@ -92,6 +92,40 @@ def test_without_autostart_somebody_else_leads(probe, start, executable, topic):
     assert process.returncode == 0, output
 
 
+BUSY = """
+import time
+from qeil_ros.nodes.lifecycle import ManagedNode
+from qeil_ros.nodes.main import run
+from std_msgs.msg import Empty
+
+class Busy(ManagedNode):
+    def __init__(self):
+        super().__init__("busy")
+        self.out = self.create_publisher(Empty, "out", 1)
+        self.create_timer(0.01, self.work)
+
+    def work(self):
+        print("working", flush=True)
+        while self.context.ok():
+            time.sleep(0.01)
+        self.out.publish(Empty())
+
+run(Busy)
+"""
+
+
+def test_a_callback_that_outlives_the_context_is_no_failure(ros_graph):
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUSY], env=ros_graph, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "working\n"
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+
+
 @pytest.mark.parametrize(
     ("executable", "arguments", "message"),
     [

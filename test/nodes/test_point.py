@@ -4,10 +4,13 @@ import math
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from qeil_ros.nodes.point import HOLD, LOCAL, OFFBOARD, Pacer, Point, PointFollower, problem
+
+pytest.importorskip("hypothesis", reason="draws its cases with the Python package hypothesis")
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 OWN = Point("own", 8, 0.0)
 SAFE = Point("safe", 4, 5.0, origin="safe point")
