@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import math
 
 import cv2
 import numpy as np
@@ -69,8 +70,9 @@ def test_the_shipped_model_answers_through_the_graph_as_by_itself(chain):
     for second in range(1, 6):
         picture = cv2.resize(random.integers(0, 256, (6, 8, 3), np.uint8), (160, 120))
         image = pipeline.prepare(picture.tobytes(), 160, 120, 480, "rgb8")
-        # At 8 bits: what the node's own parameter says.
-        coded = pipeline.code(pipeline.features(image, folder.default_split), bits=8)
+        # The node's own parameter leaves the bits to the model.
+        features = pipeline.features(image, folder.default_split)
+        coded = pipeline.code(features, bits=folder.split().feature_bits)
         (expected,) = server.run(decode(coded)[None])
         result = ask(picture, second)
         assert result.text == expected.text
@@ -107,9 +109,9 @@ def test_published_halves_give_their_own_labels_through_the_graph(chain, data_di
 
 
 def test_a_feature_frame_is_no_larger_than_its_bits(chain):
-    """One frame of the shipped model at 8 bits: a byte a value and a short header."""
+    """One frame of the shipped model: its values at the bits that it wants, and a short header."""
     folder = ModelFolder.load("tabletop")
     ask = chain("tabletop")
     result = ask(np.zeros((64, 64, 3), np.uint8), 1)
-    values = int(np.prod(folder.split().shape))
-    assert values <= result.bytes_sent <= values + 64
+    packed = math.ceil(np.prod(folder.split().shape) * folder.split().feature_bits / 8)
+    assert packed <= result.bytes_sent <= packed + 64

@@ -13,7 +13,7 @@ from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.task import Future
 from std_msgs.msg import Int32
-from support import wait_until
+from support import rosless_only, wait_until
 
 
 class Overlap:
@@ -61,6 +61,7 @@ def test_coroutines_run_to_their_end(executor):
     assert task.result() == 18
 
 
+@rosless_only("rclpy does not wake for a future that another thread has set")
 def test_a_coroutine_sleeps_until_its_future_is_set_by_another_thread(executor):
     future = Future()
 
@@ -172,6 +173,7 @@ def test_spinning_goes_on_after_an_exception(executor, node):
     assert len(calls) >= 3
 
 
+@rosless_only("a multi-threaded executor of rclpy may use the guard condition that its shutdown has removed")
 def test_shutdown_from_a_callback_ends_spin(executor, node):
     guard = node.create_guard_condition(lambda: executor.shutdown(0))
     executor.add_node(node)
@@ -377,6 +379,7 @@ def test_a_suspended_coroutine_holds_its_group(ros, node):
     assert order == ["begin", "end", "second"]
 
 
+@rosless_only("the shutdown of rclpy's executors returns before the callbacks that run have ended")
 def test_shutdown_waits_for_running_callbacks(ros, node):
     executor = MultiThreadedExecutor(num_threads=2)
     executor.add_node(node)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
+from support import rosless_only
 
 TIDY = """
 import sys
@@ -124,6 +125,7 @@ def test_a_program_that_forgets_to_shut_down_ends(run):
     assert code == 0, err
 
 
+@rosless_only("a thread of rclpy that waits while the interpreter ends may abort the process")
 def test_a_daemon_thread_that_spins_does_not_hold_a_program_up(run):
     code, _, err = run(
         """

@@ -8,6 +8,7 @@ from lifecycle_msgs.msg import State, Transition, TransitionEvent
 from lifecycle_msgs.srv import ChangeState, GetAvailableStates, GetAvailableTransitions, GetState
 from rclpy.lifecycle import LifecycleNode, ManagedEntity, SimpleManagedEntity, TransitionCallbackReturn
 from std_msgs.msg import Int32
+from support import REAL_RCLPY, rosless_only
 
 SUCCESS, FAILURE, ERROR = (
     TransitionCallbackReturn.SUCCESS,
@@ -121,12 +122,15 @@ def test_the_services(ask, state):
     assert state() == "active"
 
 
+@rosless_only("rclpy of Jazzy and before lets the exception out of the service callback")
+@pytest.mark.parametrize("number", [Transition.TRANSITION_ACTIVATE, 200])
+def test_a_transition_that_is_not_possible_is_answered(ask, managed, number):
+    assert not ask(ChangeState, "change_state", transition=Transition(id=number)).success
+    assert managed.calls == []
+
+
 def test_what_is_not_possible_is_refused(ask, managed, state):
-    assert not ask(
-        ChangeState, "change_state", transition=Transition(id=Transition.TRANSITION_ACTIVATE)
-    ).success
     assert not ask(ChangeState, "change_state", transition=Transition(label="nonsense")).success
-    assert not ask(ChangeState, "change_state", transition=Transition(id=200)).success
     with pytest.raises(RuntimeError):
         managed.trigger_activate()
     assert state() == "unconfigured"
@@ -140,7 +144,12 @@ def test_a_failure_leads_back(managed, ask, state):
     assert not ask(ChangeState, "change_state", transition=Transition(label="configure")).success
 
 
-@pytest.mark.parametrize("trouble", [ERROR, ValueError("broken"), "not a return code"])
+NO_CODE = pytest.param(
+    "not a return code", marks=rosless_only("rclpy of Jazzy and before stays in the middle of the transition")
+)
+
+
+@pytest.mark.parametrize("trouble", [ERROR, ValueError("broken"), NO_CODE])
 @pytest.mark.parametrize(
     "recovery, goal", [(SUCCESS, "unconfigured"), (FAILURE, "finalized"), (ERROR, "finalized")]
 )
@@ -163,7 +172,7 @@ def test_transitions_are_announced(make_node, managed, spin_until):
         ("unconfigured", "configuring"),
         ("configuring", "inactive"),
     ]
-    assert events[0].transition.label == "configure"
+    assert REAL_RCLPY or events[0].transition.label == "configure", "rcl leaves this field empty"
 
 
 def test_publishers_are_silent_unless_active(make_node, managed, spin_until):

@@ -17,6 +17,11 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profi
 from rclpy.topic_endpoint_info import TopicEndpointTypeEnum
 from std_msgs.msg import Int32, String
 from std_srvs.srv import Trigger
+from support import rosless_only
+
+
+def ignore(*message):
+    """A callback. Built-in functions would not do: some have no signature to look at."""
 
 
 def test_name_and_namespace(make_node):
@@ -71,9 +76,9 @@ def test_bad_topic_and_service_names_are_refused(node, name):
     with pytest.raises(InvalidTopicNameException):
         node.create_publisher(String, name, 1)
     with pytest.raises(InvalidTopicNameException):
-        node.create_subscription(String, name, print, 1)
+        node.create_subscription(String, name, ignore, 1)
     with pytest.raises(InvalidServiceNameException):
-        node.create_service(Trigger, name, print)
+        node.create_service(Trigger, name, ignore)
     with pytest.raises(InvalidServiceNameException):
         node.create_client(Trigger, name)
 
@@ -122,9 +127,9 @@ def test_the_graph_knows_nodes_topics_and_services(make_node, spin_until):
     talker, listener = make_node("talker", namespace="/one"), make_node("listener")
     talker.create_publisher(String, "chatter", 1)
     talker.create_publisher(Int32, "/mixed", 1)
-    listener.create_subscription(String, "/one/chatter", print, 1)
-    listener.create_subscription(String, "/mixed", print, 1)
-    listener.create_service(Trigger, "~/reset", print)
+    listener.create_subscription(String, "/one/chatter", ignore, 1)
+    listener.create_subscription(String, "/mixed", ignore, 1)
+    listener.create_service(Trigger, "~/reset", ignore)
     talker.create_client(Trigger, "/listener/reset")
 
     def known() -> bool:
@@ -165,7 +170,7 @@ def test_endpoints_tell_their_quality_of_service(make_node, spin_until):
     node = make_node("talker", namespace="/ns")
     qos = QoSProfile(depth=3, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     node.create_publisher(String, "state", qos)
-    node.create_subscription(String, "state", print, qos_profile_sensor_data)
+    node.create_subscription(String, "state", ignore, qos_profile_sensor_data)
     spin_until(lambda: node.count_publishers("state") and node.count_subscribers("state"), node)
     [publisher] = node.get_publishers_info_by_topic("state")
     assert (publisher.node_name, publisher.node_namespace) == ("talker", "/ns")
@@ -199,6 +204,7 @@ def test_entities_are_listed_until_they_are_destroyed(node):
     assert not node.destroy_timer(timer)
 
 
+@rosless_only("came to rclpy with Kilted")
 def test_init_is_a_context_manager(ros_graph):
     with rclpy.init(args=[]):
         assert rclpy.ok()

