@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
-__all__ = ["arrival_s"]
+from rclpy.subscription import Subscription
+
+__all__ = ["arrival_s", "informed"]
 
 _LONGEST_WAIT_S = 1.0
 
@@ -23,3 +26,10 @@ def arrival_s(info: Any, now_s: float | None = None) -> float:
         return now_s
     age_s = (time.time_ns() - received_ns) * 1e-9
     return now_s - age_s if 0 < age_s < _LONGEST_WAIT_S else now_s
+
+
+def informed(callback: Callable[[Any, Any], None]) -> Callable[..., None]:
+    """A callback that takes a message and its info, for a subscription; Humble's give no info: None."""
+    if hasattr(Subscription, "CallbackType"):
+        return callback
+    return lambda message: callback(message, None)

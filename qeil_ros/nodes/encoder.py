@@ -28,7 +28,7 @@ from qeil_ros.models.pipeline import AgentPipeline
 from qeil_ros.msg import FeatureFrame, InferenceResult, OperatingPoint
 
 from . import qos
-from .arrival import arrival_s
+from .arrival import arrival_s, informed
 from .diagnostics import Diagnostics, qos_problems
 from .lifecycle import ManagedNode
 from .main import run
@@ -196,7 +196,7 @@ class EncoderNode(ManagedNode):
 
     def _subscribe(self, topic: str, compressed: bool) -> None:
         kind, callback = (CompressedImage, self._on_compressed) if compressed else (Image, self._on_image)
-        self._images = self.create_subscription(kind, topic, callback, IMAGE_QOS)
+        self._images = self.create_subscription(kind, topic, informed(callback), IMAGE_QOS)
         self._topic = topic
         self._last_number = None
         self.get_logger().info(f"images come from {topic}")

@@ -23,7 +23,7 @@ from qeil_ros.safety.link import Link, LinkConfig, LinkMonitor
 
 from . import qos
 from .answering import Answering
-from .arrival import arrival_s
+from .arrival import arrival_s, informed
 from .diagnostics import Diagnostics, qos_problems
 from .lifecycle import ManagedNode
 from .local import LocalModel
@@ -148,7 +148,7 @@ class FallbackNode(ManagedNode):
             (OffboardStatus, "offboard/status", self._on_heartbeat, qos.HEARTBEAT),
             (OperatingPoint, "operating_point", self._on_operating_point, qos.LATEST),
         ):
-            self._inputs.append(self.create_subscription(kind, topic, callback, profile))
+            self._inputs.append(self.create_subscription(kind, topic, informed(callback), profile))
 
     def deactivate(self) -> None:
         while self._inputs:

@@ -24,7 +24,7 @@ from qeil_ros.safety.modes import Mode
 from qeil_ros.safety.permit import Route
 
 from . import qos
-from .arrival import arrival_s
+from .arrival import arrival_s, informed
 from .diagnostics import Diagnostics, qos_problems
 from .lifecycle import ManagedNode
 from .main import run
@@ -83,8 +83,8 @@ class SupervisorNode(ManagedNode):
         self._distortion = (-math.inf, math.nan)
         self._mode = Mode.NOMINAL
         for kind, topic, callback, profile in (
-            (OffboardStatus, "offboard/status", self._on_heartbeat, qos.HEARTBEAT),
-            (InferenceResult, "result", self._on_result, qos.RESULTS),
+            (OffboardStatus, "offboard/status", informed(self._on_heartbeat), qos.HEARTBEAT),
+            (InferenceResult, "result", informed(self._on_result), qos.RESULTS),
             (DiagnosticArray, "/diagnostics", self._on_diagnostics, 10),
         ):
             self._inputs.append(self.create_subscription(kind, topic, callback, profile))

@@ -11,7 +11,8 @@ from qeil_ros.msg import FeatureFrame, InferenceResult
 from qeil_ros.codec import BitstreamError, encode
 from qeil_ros.models.folder import ModelFolder
 from qeil_ros.models.tasks import Answer
-from qeil_ros.nodes.arrival import arrival_s
+from qeil_ros.nodes import arrival
+from qeil_ros.nodes.arrival import arrival_s, informed
 from qeil_ros.nodes.local import LocalModel
 from qeil_ros.nodes.results import Frame, Reply, message_of, result, transfer_s
 from qeil_ros.safety.arbiter import Key, Publish, Source
@@ -115,3 +116,10 @@ class TestArrival:
     )
     def test_what_cannot_be_is_left_out(self, info):
         assert arrival_s(info, now_s=100.0) == 100.0
+
+    def test_subscriptions_without_infos_get_none(self, monkeypatch):
+        heard = []
+        callback = lambda message, info: heard.append((message, info))  # noqa: E731
+        monkeypatch.setattr(arrival, "Subscription", object)
+        informed(callback)("message")
+        assert heard == [("message", None)]
