@@ -17,7 +17,7 @@ from ._entity import Entity
 from ._wakeup import Wakeup
 from .constants import S_TO_NS
 from .context import Context
-from .task import Future, Task
+from .task import CallbackRun, Future, Task
 from .utilities import get_default_context
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class Executor:
         timeout_sec: float | None = None,
         nodes: list[Node] | None = None,
         condition: Callable[[], bool] = lambda: False,
-    ) -> tuple[Task[Any], Entity | None, Node | None]:
+    ) -> tuple[Task[Any] | CallbackRun, Entity | None, Node | None]:
         """Waits for work: a task to call, with the entity and node it is for (None for tasks of
         `create_task`).
 
@@ -233,7 +233,9 @@ class Executor:
         """True if work for this entity (None: a task) could start now."""
         return True
 
-    def _next_work(self, nodes: list[Node] | None) -> tuple[Task[Any], Entity | None, Node | None] | None:
+    def _next_work(
+        self, nodes: list[Node] | None
+    ) -> tuple[Task[Any] | CallbackRun, Entity | None, Node | None] | None:
         """Takes one piece of work, or notes in `_sleep_s` how long there is none."""
         while self._batch or self._look(nodes):
             task, entity, node = self._batch.popleft()
@@ -274,7 +276,7 @@ class Executor:
         self._sleep_s = None if sleep_ns is None else sleep_ns / S_TO_NS
         return bool(self._batch)
 
-    def _begin(self, entity: Entity) -> Task[Any] | None:
+    def _begin(self, entity: Entity) -> CallbackRun | None:
         """Claims the entity's callback group and takes its data; None if it is not ready any more."""
         group = entity.callback_group
         if group is None or not group.beginning_execution(entity):
@@ -294,9 +296,9 @@ class Executor:
                 # The next member of the group may be waiting for this.
                 self.wake()
 
-        return Task(work, executor=self, at_end=at_end)
+        return CallbackRun(work, self, at_end)
 
-    def _run(self, task: Task[Any]) -> None:
+    def _run(self, task: Task[Any] | CallbackRun) -> None:
         """Runs the task in this thread, and keeps count for `shutdown`."""
         with self._idle:
             self._in_progress += 1

@@ -23,7 +23,7 @@ from ._executor import (
     settled,
 )
 from .context import Context, live_contexts
-from .task import Future, Task
+from .task import CallbackRun, Future, Task
 
 __all__ = [
     "ConditionReachedException",
@@ -85,7 +85,7 @@ class MultiThreadedExecutor(Executor):
             )
         self._free = num_threads
         self._free_lock = threading.Lock()
-        self._work: queue.SimpleQueue[Task[Any] | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Task[Any] | CallbackRun | None] = queue.SimpleQueue()
         self._errors: deque[BaseException] = deque()
         self._threads = [
             # Daemons: a callback that blocks for good must not keep a process alive whose main thread has
@@ -160,7 +160,7 @@ class MultiThreadedExecutor(Executor):
                 self.wake()
                 del task
 
-    def _note_error(self, task: Task[Any]) -> None:
+    def _note_error(self, task: Task[Any] | CallbackRun) -> None:
         if task.done():
             error = task.exception()
             if error is not None:

@@ -8,6 +8,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Coroutine, Generator
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -237,3 +238,54 @@ class Task(Future[T]):
     def executing(self) -> bool:
         """True while some thread is running the work."""
         return self._executing
+
+
+class CallbackRun:
+    """One run of an entity's callback, with as much of a task as executors need.
+
+    Most callbacks are plain functions that nobody awaits; a whole future for each of them would be a good
+    part of what receiving a message costs. Only a coroutine gets a `Task`.
+    """
+
+    __slots__ = ("_at_end", "_done", "_error", "_executor", "_task", "_work")
+
+    def __init__(self, work: Callable[[], Any], executor: Executor, at_end: Callable[[], None]) -> None:
+        """:param at_end: called when the work is over, however it ended."""
+        self._work = work
+        self._executor = executor
+        self._at_end = at_end
+        self._done = False
+        self._error: Exception | None = None
+        self._task: Task[Any] | None = None
+
+    def __call__(self) -> None:
+        """Runs the callback in this thread; a coroutine up to its first await."""
+        try:
+            result = self._work()
+        except BaseException as error:
+            self._at_end()
+            if not isinstance(error, Exception):
+                raise
+            self._error = error
+        else:
+            if isinstance(result, CoroutineType):
+                self._task = Task(result, executor=self._executor, at_end=self._at_end)
+                self._task()
+                return
+            self._at_end()
+        self._done = True
+
+    def done(self) -> bool:
+        return self._done if self._task is None else self._task.done()
+
+    def exception(self) -> BaseException | None:
+        """What the callback raised."""
+        return self._error if self._task is None else self._task.exception()
+
+    def result(self) -> Any:
+        """None; raises what the callback raised."""
+        if self._task is not None:
+            return self._task.result()
+        if self._error is not None:
+            raise self._error
+        return None
