@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from rich.console import Console
-from system.runs import patient_config
+from system.runs import patient_config, patient_heartbeat
 
 from qeil_ros.cli.demo.options import Options
 from qeil_ros.cli.demo.run import run
@@ -59,14 +59,15 @@ def test_the_graph_gives_the_labels_of_the_two_halves(
     expected = direct_labels(mobilenet, photos, data_dir / "weights")
     source = PhotoSource(photos, 4.0)
     config = patient_config(tmp_path / "robot.yaml", feature_bits=8, safe_feature_bits=8)
+    offboard = patient_heartbeat(tmp_path / "offboard.yaml", config)
     options = Options(
         images=photos,
         model=str(mobilenet.path),
         rate_hz=4.0,
-        seconds=2 * source.duration_s,
+        seconds=3 * source.duration_s,
         out=tmp_path / "out",
         plain=True,
-        launch={"robot_config": str(config)},
+        launch={"robot_config": str(config), "offboard_config": str(offboard)},
     )
     outcome = run(options, Console(quiet=True))
     names = {source.stamp_of(index): path.name for index, path in enumerate(source.paths)}

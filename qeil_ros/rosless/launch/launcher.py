@@ -232,7 +232,8 @@ class Launcher:
 
     def _post(self, message: Callable[[], None]) -> None:
         self._messages.append(message)
-        with suppress(BlockingIOError):
+        # Full: it is awake already. Broken: the launch ended a moment ago, and nobody is left to wake.
+        with suppress(BlockingIOError, BrokenPipeError):
             os.write(self._wake_write, b"\0")
 
     def _spawn(self, process: Process) -> None:
