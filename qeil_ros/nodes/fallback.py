@@ -54,7 +54,7 @@ class Parameters(NodeParameters):
         0.02, "how long before its deadline a frame is answered at the latest [s]", low=0.0, high=1.0
     )
     slack_s: float = parameter(
-        0.005,
+        0.02,
         "how much earlier than its run time demands the local part is started, for a busy machine [s]",
         low=0.0,
         high=1.0,
