@@ -19,7 +19,6 @@ from typing import Any
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -36,14 +35,6 @@ from .parameters import NodeParameters, declare, parameter
 from .point import HOLD, Pacer, Point, PointFollower, problem
 from .recent import Recent
 
-# The newest image only: a best-effort subscription is met by every publisher, and a depth of one never
-# queues.
-IMAGE_QOS = QoSProfile(
-    depth=1,
-    history=HistoryPolicy.KEEP_LAST,
-    reliability=ReliabilityPolicy.BEST_EFFORT,
-    durability=DurabilityPolicy.VOLATILE,
-)
 _TRANSPORT_POLL_S = 0.25
 _LOG_EVERY_S = 5.0
 _NEXT_CONFIGURE = "takes effect when the node is configured next"
@@ -196,7 +187,7 @@ class EncoderNode(ManagedNode):
 
     def _subscribe(self, topic: str, compressed: bool) -> None:
         kind, callback = (CompressedImage, self._on_compressed) if compressed else (Image, self._on_image)
-        self._images = self.create_subscription(kind, topic, informed(callback), IMAGE_QOS)
+        self._images = self.create_subscription(kind, topic, informed(callback), qos.IMAGES)
         self._topic = topic
         self._last_number = None
         self.get_logger().info(f"images come from {topic}")
@@ -393,7 +384,7 @@ class EncoderNode(ManagedNode):
                 if self._topic.endswith("/compressed")
                 else "sensor_msgs/msg/Image"
             )
-            problems += qos_problems(self, self._topic, IMAGE_QOS, kind, subscribing=True)
+            problems += qos_problems(self, self._topic, qos.IMAGES, kind, subscribing=True)
         say.condition("qos", "; ".join(problems))
 
 

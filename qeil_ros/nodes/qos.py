@@ -1,10 +1,10 @@
-"""The QoS of the topics between our nodes, in one place so that both ends agree."""
+"""The QoS of the topics of our nodes, in one place so that both ends agree."""
 
 from __future__ import annotations
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-__all__ = ["FEATURES", "HEARTBEAT", "LATEST", "RESULTS"]
+__all__ = ["FEATURES", "HEARTBEAT", "IMAGES", "LATEST", "RESULTS"]
 
 
 def _profile(depth: int, reliability: ReliabilityPolicy, durability: DurabilityPolicy) -> QoSProfile:
@@ -13,6 +13,8 @@ def _profile(depth: int, reliability: ReliabilityPolicy, durability: DurabilityP
     )
 
 
+# The newest image only: every publisher meets a best-effort subscription, and a depth of one never queues.
+IMAGES = _profile(1, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
 # Every frame, and every answer, counts for a few frames' time; afterwards nobody wants it.
 FEATURES = _profile(8, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 RESULTS = _profile(8, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
