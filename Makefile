@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-BUILD  := setup.py pyproject.toml qeil_ros/_kernels.pyx $(wildcard qeil_ros/csrc/*.h)
+BUILD  := setup.py pyproject.toml qeil_ros/_kernels.pyx $(wildcard qeil_ros/csrc/*.*)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint check bench wheel clean

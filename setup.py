@@ -44,14 +44,14 @@ setup(
         "qeil_ros": ["_kernels.pyi", "models/zoo/**/*"],
         **{name: ["*.xml", "*.yaml", "*.msg", "*.sdf", "*.json"] for name in shared},
     },
-    exclude_package_data={"": ["*.pyx", "*.c", "*.h"]},
+    exclude_package_data={"": ["*.pyx", "*.pxi", "*.c", "*.h"]},
     ext_modules=[
         Extension(
             "qeil_ros._kernels",
             ["qeil_ros/_kernels.pyx"],
             include_dirs=["qeil_ros/csrc"],
             depends=[
-                str(path.relative_to(ROOT)) for path in sorted((ROOT / "qeil_ros" / "csrc").glob("*.h"))
+                str(path.relative_to(ROOT)) for path in sorted((ROOT / "qeil_ros" / "csrc").glob("*.*"))
             ],
             # Contraction into fused multiply-add would make the quantizer's bytes depend on the processor.
             libraries=["m"],
