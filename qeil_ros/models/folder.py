@@ -14,11 +14,15 @@
         agent:  {file: agent.onnx,  sha256: ..., input: pixel_values, output: features}
         server: {file: server.onnx, sha256: ...}
         local:  {file: local.onnx,  sha256: ...}      # optional: what the robot answers with alone
+    #   each part may state its own licence; local may have a task of its own, where it answers otherwise
     default_split: vision
     task: {kind: caption, vocabulary: vocab.txt, begin: 1, end: 2, max_tokens: 16}
     #     {kind: classify, labels: labels.txt, top_k: 5, activation: softmax, scale: 1.0, zero_point: 0}
     #     {kind: embed}
+    #     {kind: generate, max_new_tokens: 20, prompt: "", frames: 1, ...}   # served by transformers
 
+What a part is, its file's name says: `.onnx` a graph for onnxruntime, `.qwt` a graph with its weights packed
+in several widths, a name that ends in `/` a folder that transformers serves.
 `extra` and `scores` may follow, for people and experiments; nothing at run time reads them.
 A machine may hold only the parts that it runs: a file is looked for, and its sha256 compared, when it is
 loaded.
@@ -27,6 +31,7 @@ loaded.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 from dataclasses import dataclass
@@ -43,11 +48,23 @@ from .tasks import CaptionTask, ClassifyTask, EmbedTask, Task
 if TYPE_CHECKING:
     from .parts import AgentPart, AnsweringPart
 
-__all__ = ["ZOO", "ModelError", "ModelFolder", "PartFile", "Split", "file_sha256", "resolve"]
+__all__ = [
+    "ZOO",
+    "ModelError",
+    "ModelFolder",
+    "PartFile",
+    "Split",
+    "file_sha256",
+    "folder_sha256",
+    "part_sha256",
+    "resolve",
+]
 
 ZOO = Path(__file__).parent / "zoo"
 FORMAT = 1
 ROLES = ("agent", "server", "local")
+KINDS = {".onnx": "onnx", ".qwt": "packed", "/": "transformers"}
+"""What the end of a part's file name says about it."""
 
 _MAX_YAML_BYTES = 1 << 20
 _TASKS: dict[str, type[CaptionTask] | type[ClassifyTask] | type[EmbedTask]] = {
@@ -60,12 +77,24 @@ DTYPES = ("float32", "float16", "uint8", "int8")
 
 @dataclass(frozen=True)
 class PartFile:
-    """One ONNX file of a model. `input` and `output` name its tensors; empty: its only one."""
+    """One part of a model: a file, or a folder (the name ends in `/`), below the model folder.
+
+    `input` and `output` name the tensors of a graph; empty: its only one. `task` is how a local part's output
+    reads where the model's task does not fit it; None: as the model's.
+    """
 
     file: str
     sha256: str
     input: str = ""
     output: str = ""
+    licence: str = ""
+    """SPDX identifier; empty: the model's."""
+    task: Task | None = None
+
+    @property
+    def kind(self) -> str:
+        """`onnx`, `packed` or `transformers`."""
+        return next(kind for end, kind in KINDS.items() if self.file.endswith(end))
 
 
 @dataclass(frozen=True)
@@ -181,7 +210,10 @@ class ModelFolder:
     def has(self, role: str, split: str = "") -> bool:
         """Whether this machine holds the part (`agent`, `server` or `local`) of that cut."""
         part = self.split(split).part(role)
-        return part is not None and (self.path / part.file).is_file()
+        if part is None:
+            return False
+        path = self.path / part.file
+        return path.is_dir() if part.kind == "transformers" else path.is_file()
 
     def agent(self, split: str = "", *, threads: int = 1, device: str = "cpu") -> AgentPart:
         """Loads the part that runs on the robot for every frame. Raises ModelError."""
@@ -202,7 +234,7 @@ class ModelFolder:
         return AnsweringPart(self, self.split(split), "local", threads=threads, device=device)
 
     def part_path(self, split: Split, role: str) -> Path:
-        """The part's file, after its sha256 was found to be the stated one. Raises ModelError."""
+        """The part's file or folder, after its sha256 was found to be the stated one. Raises ModelError."""
         part = split.part(role)
         if part is None:
             raise ModelError(
@@ -211,10 +243,14 @@ class ModelFolder:
         return self.verified(part.file, part.sha256)
 
     def verified(self, file: str, sha256: str) -> Path:
-        """The path of a file of the folder whose content has that sha256. Raises ModelError."""
+        """The path of a file or folder (`/` at its end) below this one that has that sha256.
+
+        Raises:
+            ModelError: it cannot be read, or is another one.
+        """
         path = self.path / file
         try:
-            found = file_sha256(path)
+            found = part_sha256(path)
         except OSError as error:
             raise ModelError(
                 f"{path}: cannot be read ({error.strerror}); "
@@ -253,6 +289,23 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def folder_sha256(path: Path) -> str:
+    """sha256 (hex) over the sorted names and sha256s of the files below a folder, hidden ones left out."""
+    files = [file for file in path.rglob("*") if file.is_file() and not _hidden(file.relative_to(path))]
+    if not files:
+        raise FileNotFoundError(errno.ENOENT, "no such folder, or nothing in it", str(path))
+    return _canonical_sha256(sorted([file.relative_to(path).as_posix(), file_sha256(file)] for file in files))
+
+
+def _hidden(relative: Path) -> bool:
+    return any(piece.startswith(".") for piece in relative.parts)
+
+
+def part_sha256(path: Path) -> str:
+    """`folder_sha256` of a folder, `file_sha256` of anything else."""
+    return folder_sha256(path) if path.is_dir() else file_sha256(path)
+
+
 def _canonical_sha256(value: object) -> str:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -276,9 +329,9 @@ def _split(splits: Section, name: Any) -> Split:
         name=name,
         shape=section.shape("shape"),
         dtype=section.text("dtype", "float32", choices=DTYPES),
-        agent=_part(section.section("agent")),
-        server=_part(section.section("server")),
-        local=_part(section.section("local")) if "local" in section else None,
+        agent=_part(section.section("agent"), "onnx", "packed"),
+        server=_part(section.section("server"), "onnx", "transformers"),
+        local=_part(section.section("local"), "onnx", task=True) if "local" in section else None,
         feature_bits=section.integer("feature_bits", 8, low=1, high=8),
     )
     section.value("local", None)
@@ -286,13 +339,20 @@ def _split(splits: Section, name: Any) -> Split:
     return split
 
 
-def _part(section: Section) -> PartFile:
+def _part(section: Section, *kinds: str, task: bool = False) -> PartFile:
     part = PartFile(
-        file=section.file_name("file"),
+        file=section.file_name("file", folder="transformers" in kinds),
         sha256=section.sha256("sha256"),
         input=section.text("input", ""),
         output=section.text("output", ""),
+        licence=section.text("licence", ""),
+        task=_task(section.section("task")) if task and "task" in section else None,
     )
+    if task:
+        section.value("task", None)
+    ends = [end for end, kind in KINDS.items() if kind in kinds]
+    if not part.file.endswith(tuple(ends)):
+        raise section.error("file", f"want a name that ends in {' or '.join(ends)}, got {shown(part.file)}")
     section.done()
     return part
 

@@ -86,10 +86,13 @@ class Section:
             raise self.error(key, f"want 64 lower-case hexadecimal digits, got {shown(found)}")
         return found
 
-    def file_name(self, key: str) -> str:
-        """A path below the model folder. Folders are downloaded: none may point outside itself."""
+    def file_name(self, key: str, *, folder: bool = False) -> str:
+        """A path below the model folder. Folders are downloaded: none may point outside itself.
+
+        With `folder` the name may be a folder's, which ends in `/`.
+        """
         found = self.text(key)
-        pieces = found.split("/")
+        pieces = (found[:-1] if folder and found.endswith("/") else found).split("/")
         if not found or "\\" in found or "\0" in found or any(piece in ("", ".", "..") for piece in pieces):
             raise self.error(key, f"want a file below the model folder, got {shown(found)}")
         return found
