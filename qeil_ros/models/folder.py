@@ -46,7 +46,8 @@ from .schema import ModelError, Section, shown
 from .tasks import CaptionTask, ClassifyTask, EmbedTask, Task
 
 if TYPE_CHECKING:
-    from .parts import AgentPart, AnsweringPart
+    from .answering import AnsweringPart
+    from .parts import AgentPart
 
 __all__ = [
     "ZOO",
@@ -223,13 +224,13 @@ class ModelFolder:
 
     def server(self, split: str = "", *, threads: int = 1, device: str = "cpu") -> AnsweringPart:
         """Loads the part that answers off the robot. Raises ModelError."""
-        from .parts import AnsweringPart
+        from .answering import AnsweringPart
 
         return AnsweringPart(self, self.split(split), "server", threads=threads, device=device)
 
     def local(self, split: str = "", *, threads: int = 1, device: str = "cpu") -> AnsweringPart:
         """Loads the part that answers when the robot is alone. Raises ModelError, too where there is none."""
-        from .parts import AnsweringPart
+        from .answering import AnsweringPart
 
         return AnsweringPart(self, self.split(split), "local", threads=threads, device=device)
 

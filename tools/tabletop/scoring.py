@@ -13,8 +13,8 @@ import numpy as np
 from rosbags.highlevel import AnyReader
 
 from qeil_ros.models import tabletop
+from qeil_ros.models.answering import AnsweringPart
 from qeil_ros.models.folder import ModelFolder, PartFile
-from qeil_ros.models.parts import AnsweringPart
 from qeil_ros.models.pipeline import AgentPipeline
 from tools.tabletop.export import sha256
 
