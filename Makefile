@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+# What pip is given for torch, which only the tests of Hugging Face models need. Without CUDA's gigabytes:
+# make test TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+TORCH  ?= torch==2.13.0
 BUILD  := setup.py pyproject.toml qeil_ros/_kernels.pyx $(wildcard qeil_ros/csrc/*.*)
 
 .DEFAULT_GOAL := help
@@ -45,6 +48,7 @@ $(VENV)/.installed: $(BIN)/python $(BUILD)
 	@touch $@
 
 $(VENV)/.installed-dev: $(BIN)/python $(BUILD)
-	@echo "Installing the test tools into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@echo "Installing the test tools into $(VENV), torch among them (some minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,torch]'
 	@touch $@ $(VENV)/.installed
