@@ -14,12 +14,13 @@
         agent:  {file: agent.onnx,  sha256: ..., input: pixel_values, output: features}
         server: {file: server.onnx, sha256: ...}
         local:  {file: local.onnx,  sha256: ...}      # optional: what the robot answers with alone
-    #   each part may state its own licence; local may have a task of its own, where it answers otherwise
+    #   Each part may state its own licence, and a graph too large for one file its `weights: {file, sha256}`;
+    #   the local part may have a task of its own, where it answers otherwise than the server.
     default_split: vision
     task: {kind: caption, vocabulary: vocab.txt, begin: 1, end: 2, max_tokens: 16}
     #     {kind: classify, labels: labels.txt, top_k: 5, activation: softmax, scale: 1.0, zero_point: 0}
     #     {kind: embed}
-    #     {kind: generate, max_new_tokens: 20, prompt: "", frames: 1, ...}   # served by transformers
+    #     {kind: generate, prompt: "", frames: 1, options: {max_new_tokens: 20, ...}}   # by transformers
 
 What a part is, its file's name says: `.onnx` a graph for onnxruntime, `.qwt` a graph with its weights packed
 in several widths, a name that ends in `/` a folder that transformers serves.
@@ -43,10 +44,10 @@ import yaml
 
 from .preprocess import InputSpec
 from .schema import ModelError, Section, shown
-from .tasks import CaptionTask, ClassifyTask, EmbedTask, Task
+from .tasks import CaptionTask, ClassifyTask, EmbedTask, GenerateTask, Task
 
 if TYPE_CHECKING:
-    from .answering import AnsweringPart
+    from .answering import Answering, AnsweringPart
     from .parts import AgentPart
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "ModelFolder",
     "PartFile",
     "Split",
+    "WeightsFile",
     "file_sha256",
     "folder_sha256",
     "part_sha256",
@@ -68,12 +70,21 @@ KINDS = {".onnx": "onnx", ".qwt": "packed", "/": "transformers"}
 """What the end of a part's file name says about it."""
 
 _MAX_YAML_BYTES = 1 << 20
-_TASKS: dict[str, type[CaptionTask] | type[ClassifyTask] | type[EmbedTask]] = {
+_TASKS: dict[str, type[CaptionTask] | type[ClassifyTask] | type[EmbedTask] | type[GenerateTask]] = {
     "caption": CaptionTask,
     "classify": ClassifyTask,
     "embed": EmbedTask,
+    "generate": GenerateTask,
 }
 DTYPES = ("float32", "float16", "uint8", "int8")
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """The file beside a graph that holds its weights (ONNX external data): graphs end at 2 GB."""
+
+    file: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,12 @@ class PartFile:
     licence: str = ""
     """SPDX identifier; empty: the model's."""
     task: Task | None = None
+    weights: WeightsFile | None = None
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) of all that the part consists of."""
+        return self.sha256 if self.weights is None else _canonical_sha256([self.sha256, self.weights.sha256])
 
     @property
     def kind(self) -> str:
@@ -177,7 +194,25 @@ class ModelFolder:
         for note in ("extra", "scores"):  # for people and experiments: nothing at run time depends on them
             top.value(note, None)
         top.done()
+        folder._check_tasks(top)
         return folder
+
+    def _check_tasks(self, top: Section) -> None:
+        """Refuses parts that cannot do what their task asks for."""
+        generates = self.task.kind == "generate"
+        for name, split in self.splits.items():
+            if generates != (split.server.kind == "transformers"):
+                raise top.error(
+                    f"splits.{name}.server.file",
+                    f"{shown(split.server.file)} cannot serve the task {self.task.kind!r}: "
+                    "'generate' wants a folder (a name that ends in '/'), every other task an .onnx file",
+                )
+            local = split.local and (split.local.task or self.task)
+            if local and local.kind == "generate":
+                raise top.error(
+                    f"splits.{name}.local",
+                    "a graph cannot do the task 'generate'; give the local part a task of its own",
+                )
 
     @cached_property
     def digest(self) -> str:
@@ -193,8 +228,8 @@ class ModelFolder:
                     name: {
                         "shape": split.shape,
                         "dtype": split.dtype,
-                        "agent": split.agent.sha256,
-                        "server": split.server.sha256,
+                        "agent": split.agent.digest,
+                        "server": split.server.digest,
                     }
                     for name, split in self.splits.items()
                 },
@@ -222,11 +257,16 @@ class ModelFolder:
 
         return AgentPart(self, self.split(split), threads=threads, device=device)
 
-    def server(self, split: str = "", *, threads: int = 1, device: str = "cpu") -> AnsweringPart:
+    def server(self, split: str = "", *, threads: int = 1, device: str = "cpu") -> Answering:
         """Loads the part that answers off the robot. Raises ModelError."""
+        cut = self.split(split)
+        if cut.server.kind == "transformers":
+            from .transformers_part import GeneratingPart
+
+            return GeneratingPart(self, cut, threads=threads, device=device)
         from .answering import AnsweringPart
 
-        return AnsweringPart(self, self.split(split), "server", threads=threads, device=device)
+        return AnsweringPart(self, cut, "server", threads=threads, device=device)
 
     def local(self, split: str = "", *, threads: int = 1, device: str = "cpu") -> AnsweringPart:
         """Loads the part that answers when the robot is alone. Raises ModelError, too where there is none."""
@@ -241,6 +281,8 @@ class ModelFolder:
             raise ModelError(
                 f"{self.path / 'model.yaml'}: splits.{split.name}.{role}: the model has no such part"
             )
+        if part.weights is not None:
+            self.verified(part.weights.file, part.weights.sha256)
         return self.verified(part.file, part.sha256)
 
     def verified(self, file: str, sha256: str) -> Path:
@@ -348,7 +390,9 @@ def _part(section: Section, *kinds: str, task: bool = False) -> PartFile:
         output=section.text("output", ""),
         licence=section.text("licence", ""),
         task=_task(section.section("task")) if task and "task" in section else None,
+        weights=_weights(section.section("weights")) if "weights" in section else None,
     )
+    section.value("weights", None)
     if task:
         section.value("task", None)
     ends = [end for end, kind in KINDS.items() if kind in kinds]
@@ -356,6 +400,12 @@ def _part(section: Section, *kinds: str, task: bool = False) -> PartFile:
         raise section.error("file", f"want a name that ends in {' or '.join(ends)}, got {shown(part.file)}")
     section.done()
     return part
+
+
+def _weights(section: Section) -> WeightsFile:
+    weights = WeightsFile(section.file_name("file"), section.sha256("sha256"))
+    section.done()
+    return weights
 
 
 def _task(section: Section) -> Task:

@@ -69,6 +69,12 @@ class Section:
             raise self.error(key, f"want a finite number, got {shown(found)}")
         return float(found)
 
+    def scalar(self, key: str) -> bool | int | float | str:
+        found = self.value(key)
+        if isinstance(found, str) or (isinstance(found, (bool, int, float)) and math.isfinite(found)):
+            return found
+        raise self.error(key, f"want a string, a finite number, true or false, got {shown(found)}")
+
     def shape(self, key: str) -> tuple[int, ...]:
         found = self.value(key)
         good = isinstance(found, list) and 0 < len(found) <= 8

@@ -121,7 +121,42 @@ class EmbedTask:
         return Embedder()
 
 
-Task = CaptionTask | ClassifyTask | EmbedTask
+@dataclass(frozen=True)
+class GenerateTask:
+    """Text by the server part's language model: transformers' `generate`, or an engine that does the same.
+
+    `options` are generate's own (max_new_tokens, num_beams, repetition_penalty, ...) and go over those of the
+    server part's generation_config.json. `prompt` comes before the answer and is not part of it. With
+    `frames` above 1 the model answers for that many consecutive frames together, the newest last.
+    """
+
+    kind: ClassVar[str] = "generate"
+    extra_inputs: ClassVar[tuple[str, ...]] = ()
+    prompt: str = ""
+    frames: int = 1
+    dtype: str = "auto"
+    """What the server part computes in; auto: float32 on a CPU, bfloat16 or else float16 on a GPU."""
+    options: dict[str, bool | int | float | str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, section: Section) -> GenerateTask:
+        options = section.section("options") if "options" in section else Section({}, section.where)
+        section.value("options", None)
+        return cls(
+            prompt=section.text("prompt", ""),
+            frames=section.integer("frames", 1, low=1, high=64),
+            dtype=section.text("dtype", "auto", choices=GENERATE_DTYPES),
+            options={str(name): options.scalar(name) for name in options.keys()},  # noqa: SIM118 not a dict
+        )
+
+    def reader(self, read: ReadWords) -> Reader:
+        """Raises ModelError: what a graph gives cannot be read as this task."""
+        raise ModelError("the task 'generate' is for a server part that transformers runs, not for a graph")
+
+
+GENERATE_DTYPES = ("auto", "float32", "float16", "bfloat16")
+
+Task = CaptionTask | ClassifyTask | EmbedTask | GenerateTask
 
 
 class Captioner:
