@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "interface": ("qeil_ros.cli.interface", "Show message and service definitions."),
     "bag": ("qeil_ros.cli.bag", "Play, record and inspect rosbag2 recordings (mcap and sqlite3)."),
     "model": ("qeil_ros.cli.model", "Make, check and look into split models."),
+    "evaluate": ("qeil_ros.cli.evaluate", "Score a model at every cut and width: accuracy, bytes, time."),
     "bench": ("qeil_ros.cli.bench", "Run a benchmark and compare it with its target."),
 }
 

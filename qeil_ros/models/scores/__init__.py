@@ -7,7 +7,7 @@ enter.
 """
 
 from .answers import exact_match, exact_matches, pass_at_k, top_k, top_k_hits
-from .bleu import bleu, bleu_each
+from .bleu import bleu, bleu_counts, bleu_each, bleu_from_counts
 from .cider import cider, cider_each
 from .detection import Boxes, DetectionScore, detection_map, iou_matrix
 from .rouge import rouge_l, rouge_l_each
@@ -19,7 +19,9 @@ __all__ = [
     "DetectionScore",
     "Score",
     "bleu",
+    "bleu_counts",
     "bleu_each",
+    "bleu_from_counts",
     "bootstrap_interval",
     "cider",
     "cider_each",
