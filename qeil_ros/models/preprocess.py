@@ -30,7 +30,7 @@ _CHOICES = {
     "channels": ("rgb", "bgr", "mono"),
     "layout": ("NCHW", "NHWC"),
     "dtype": ("float32", "float16", "uint8", "int8"),
-    "resize": ("stretch", "crop", "fit"),
+    "resize": ("stretch", "crop", "fit", "shortest"),
     "interpolation": ("bilinear", "bicubic", "nearest"),
 }
 _ORDERS = {"rgb": (0, 1, 2), "bgr": (2, 1, 0), "mono": (0,)}
@@ -61,7 +61,10 @@ class InputSpec:
     number stands for all.
 
     resize: "stretch" ignores the aspect ratio; "crop" takes the largest centred part of the right ratio;
-        "fit" scales the whole image into the tensor's centre and fills the rest with the pixel value `pad`.
+        "fit" scales the whole image into the tensor's centre and fills the rest with the pixel value `pad`;
+        "shortest" scales the whole image until its shorter side has `shortest_edge` pixels and takes the
+        centre of that, filled up with `pad` where it is too small (what Hugging Face's processors do with a
+        `size` of that name and a `crop_size`).
     interpolation: "bilinear" and "nearest" equal OpenCV's, and with `antialias` "bilinear" and "bicubic"
         equal Pillow's (what Hugging Face's image processors use), which averages over all pixels when it
         shrinks. "bicubic" needs `antialias`.
@@ -81,6 +84,7 @@ class InputSpec:
     interpolation: str = "bilinear"
     antialias: bool = False
     pad: float = 0.0
+    shortest_edge: int = 0
 
     def __post_init__(self) -> None:
         for name in ("width", "height"):
@@ -89,6 +93,13 @@ class InputSpec:
                 raise TypeError(f"{name} is {side!r}; a whole number of pixels is needed")
             if not 1 <= side <= MAX_SIDE:
                 raise ValueError(f"{name} is {side}; 1 to {MAX_SIDE} pixels are possible")
+        if isinstance(self.shortest_edge, bool) or not isinstance(self.shortest_edge, int):
+            raise TypeError(f"shortest_edge is {self.shortest_edge!r}; a whole number of pixels is needed")
+        if (self.resize == "shortest") != (1 <= self.shortest_edge <= MAX_SIDE):
+            raise ValueError(
+                f"shortest_edge is {self.shortest_edge} and resize {self.resize!r}; "
+                f"1 to {MAX_SIDE} pixels are needed where resize is 'shortest', and 0 elsewhere"
+            )
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; possible are {', '.join(choices)}")
@@ -210,12 +221,11 @@ class Preprocessor:
         if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
             raise ValueError(f"the image is {width}x{height}; 1 to {MAX_SIDE} pixels a side are possible")
         spec = self.spec
-        crop, rect = placement(spec.resize, (width, height), (spec.width, spec.height))
-        if spec.antialias:
-            taps: Any = [resample.antialiased(crop[k], rect[k], spec.interpolation) for k in (2, 3)]
-        else:
-            table = resample.nearest if spec.interpolation == "nearest" else resample.bilinear
-            taps = [table(crop[k], rect[k]) for k in (2, 3)]
+        crop, rect, resized, windows = _geometry(spec, (width, height))
+        taps = [_taps(spec, crop[k + 2], resized[k], windows[k]) for k in (0, 1)]
+        if spec.resize == "shortest":  # what lies beside the window need not be filtered
+            x, y = (resample.needed(tap, spec.antialias) for tap in taps)
+            crop, taps = (x[0], y[0], x[1], y[1]), [x[2], y[2]]
         self._geometry = None
         self._plan = _kernels.ImagePlan(
             format=name,
@@ -258,6 +268,32 @@ def placement(resize: str, image: tuple[int, int], target: tuple[int, int]) -> t
         )
         rect = ((out_width - part[0]) // 2, (out_height - part[1]) // 2, *part)
     return crop, rect
+
+
+def _geometry(
+    spec: InputSpec, image: tuple[int, int]
+) -> tuple[Rectangle, Rectangle, tuple[int, int], list[resample.Window | None]]:
+    """The part of the image, its place in the tensor, the part's size after resizing, and what of it is
+    wanted.
+    """
+    target = (spec.width, spec.height)
+    if spec.resize != "shortest":
+        crop, rect = placement(spec.resize, image, target)
+        return crop, rect, rect[2:], [None, None]
+    short, long = min(image), max(image)
+    longer = int(spec.shortest_edge * long / short)  # rounded as Hugging Face's processors do
+    resized = (spec.shortest_edge, longer) if image[0] <= image[1] else (longer, spec.shortest_edge)
+    count = [min(want, have) for want, have in zip(target, resized, strict=True)]
+    windows = [((have - some) // 2, some) for have, some in zip(resized, count, strict=True)]
+    place = [(want - some + 1) // 2 for want, some in zip(target, count, strict=True)]
+    return (0, 0, *image), (place[0], place[1], count[0], count[1]), resized, list(windows)
+
+
+def _taps(spec: InputSpec, source: int, target: int, window: resample.Window | None) -> Any:
+    if spec.antialias:
+        return resample.antialiased(source, target, spec.interpolation, window)
+    table = resample.nearest if spec.interpolation == "nearest" else resample.bilinear
+    return table(source, target, window)
 
 
 def _number(name: str, value: Any) -> float:
