@@ -19,6 +19,7 @@
     default_split: vision
     task: {kind: caption, vocabulary: vocab.txt, begin: 1, end: 2, max_tokens: 16}
     #     {kind: classify, labels: labels.txt, top_k: 5, activation: softmax, scale: 1.0, zero_point: 0}
+    #     {kind: detect, labels: coco.names, decoder: fastestdet, threshold: 0.5, iou: 0.45}
     #     {kind: embed}
     #     {kind: generate, prompt: "", frames: 1, options: {max_new_tokens: 20, ...}}   # by transformers
 
@@ -44,7 +45,7 @@ import yaml
 
 from .preprocess import InputSpec
 from .schema import ModelError, Section, shown
-from .tasks import CaptionTask, ClassifyTask, EmbedTask, GenerateTask, Task
+from .tasks import CaptionTask, ClassifyTask, DetectTask, EmbedTask, GenerateTask, Task
 
 if TYPE_CHECKING:
     from .answering import Answering, AnsweringPart
@@ -70,9 +71,10 @@ KINDS = {".onnx": "onnx", ".qwt": "packed", "/": "transformers"}
 """What the end of a part's file name says about it."""
 
 _MAX_YAML_BYTES = 1 << 20
-_TASKS: dict[str, type[CaptionTask] | type[ClassifyTask] | type[EmbedTask] | type[GenerateTask]] = {
+_TASKS: dict[str, type[Task]] = {
     "caption": CaptionTask,
     "classify": ClassifyTask,
+    "detect": DetectTask,
     "embed": EmbedTask,
     "generate": GenerateTask,
 }
@@ -199,6 +201,12 @@ class ModelFolder:
 
     def _check_tasks(self, top: Section) -> None:
         """Refuses parts that cannot do what their task asks for."""
+        if self.task.kind == "detect" and self.input.resize != "stretch":
+            raise top.error(
+                "input.resize",
+                f"want stretch for the task 'detect', got {shown(self.input.resize)}: "
+                "boxes are fractions of the whole image",
+            )
         generates = self.task.kind == "generate"
         for name, split in self.splits.items():
             if generates != (split.server.kind == "transformers"):

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .detection import DetectTask
 from .schema import ModelError, Section
 
 ReadWords = Callable[[str, str], list[str]]
@@ -36,6 +37,8 @@ class Answer:
     embedding: NDArray[Any] = field(default_factory=lambda: np.zeros(0, np.float32))
     confidence: float = math.nan
     """0 to 1."""
+    boxes: NDArray[Any] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    """One per label, or none: x_min, y_min, x_max, y_max in fractions of the image."""
 
 
 class Reader(Protocol):
@@ -156,7 +159,7 @@ class GenerateTask:
 
 GENERATE_DTYPES = ("auto", "float32", "float16", "bfloat16")
 
-Task = CaptionTask | ClassifyTask | EmbedTask | GenerateTask
+Task = CaptionTask | ClassifyTask | DetectTask | EmbedTask | GenerateTask
 
 
 class Captioner:

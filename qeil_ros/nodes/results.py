@@ -42,12 +42,14 @@ class Reply:
 
 def message_of(answer: Answer) -> Any:
     """The answer of a model part as an InferenceResult with nothing else filled in."""
-    embedding = array.array("f")
+    boxes, embedding = array.array("f"), array.array("f")
+    boxes.frombytes(answer.boxes.tobytes())
     embedding.frombytes(answer.embedding.tobytes())
     return InferenceResult(
         text=answer.text,
         labels=answer.labels,
         scores=answer.scores,
+        boxes=boxes,
         embedding=embedding,
         confidence=answer.confidence,
     )

@@ -78,7 +78,7 @@ def drop(*path):
         (put("input", "widht", value=3), "input", "widht"),
         (put("input", "width", value=0), "input", "width is 0"),
         (put("input", value=None), "input", "want a mapping, got None"),
-        (put("task", "kind", value="detect"), "task.kind", "got 'detect'"),
+        (put("task", "kind", value="dream"), "task.kind", "got 'dream'"),
         (put("task", "top_k", value=0), "task.top_k", "from 1 to 1000, got 0"),
         (put("task", "activation", value="relu"), "task.activation", "got 'relu'"),
         (put("task", "scale", value=float("nan")), "task.scale", "finite number"),
