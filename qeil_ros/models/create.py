@@ -1,4 +1,4 @@
-"""Makes a model folder from two published ONNX halves.
+"""Makes a model folder from ONNX halves: two that were published, or those of one or more cuts of a model.
 
 What the files tell is read off them, the rest is asked for, and the result is tried before it is there.
 """
@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from .detection import DECODERS, DetectTask
 from .folder import FORMAT, ModelFolder, file_sha256
 from .preprocess import InputSpec
 from .runtime import Runtime, TensorInfo, zeros
 from .schema import ModelError
 
-__all__ = ["Recipe", "create"]
+__all__ = ["Parts", "Recipe", "create", "input_spec"]
 
 # What quantized classifiers write as probabilities: steps of 1/256, as TensorFlow Lite defines its softmax
 # output.
@@ -26,20 +28,37 @@ _QUANTIZED_SOFTMAX = {"uint8": (1 / 256, 0), "int8": (1 / 256, -128)}
 
 
 @dataclass
+class Parts:
+    """The ONNX files of one cut; the tensors' names may stay out where a file has only one.
+
+    `local` may be the very file of `server`: the folder then holds it once.
+    """
+
+    agent: Path
+    server: Path
+    local: Path | None = None
+    agent_input: str = ""
+    agent_output: str = ""
+    server_input: str = ""
+    server_output: str = ""
+
+
+@dataclass
 class Recipe:
     """What a model folder is made from. None: taken from the ONNX files, or the task's usual value.
 
     `input` holds fields of `preprocess.InputSpec` (width, height, channels, layout, dtype, scale, mean, std,
-    ...).
+    ...). `others` are further cuts of the same model, by their names.
     """
 
     agent: Path
     server: Path
     name: str
     local: Path | None = None
+    others: Mapping[str, Parts] = field(default_factory=dict)
     task: str = "classify"
     words: Path | None = None
-    """Labels of a classifier, vocabulary of a captioner."""
+    """Labels of a classifier or detector, vocabulary of a captioner."""
     split: str = "cut"
     version: str = "1.0"
     licence: str = "unknown"
@@ -56,6 +75,24 @@ class Recipe:
     begin: int | None = None
     end: int | None = None
     max_tokens: int = 32
+    decoder: str = ""
+    threshold: float = DetectTask.threshold
+    iou: float | None = None
+    extent: tuple[int, int] | None = None
+
+    @property
+    def cuts(self) -> dict[str, Parts]:
+        """All cuts by name, the default one first."""
+        first = Parts(
+            self.agent,
+            self.server,
+            self.local,
+            self.agent_input,
+            self.agent_output,
+            self.server_input,
+            self.server_output,
+        )
+        return {self.split: first, **self.others}
 
 
 def create(directory: Path, recipe: Recipe, *, overwrite: bool = False) -> ModelFolder:
@@ -78,10 +115,11 @@ def create(directory: Path, recipe: Recipe, *, overwrite: bool = False) -> Model
         draft.mkdir()
         _write(draft, recipe)
         folder = ModelFolder.load(draft)
-        folder.agent()
-        folder.server()
-        if recipe.local is not None:
-            folder.local()
+        for split in folder.splits.values():
+            folder.agent(split.name)
+            folder.server(split.name)
+            if split.local is not None:
+                folder.local(split.name)
         if directory.exists():
             shutil.rmtree(directory)
         draft.rename(directory)
@@ -89,26 +127,42 @@ def create(directory: Path, recipe: Recipe, *, overwrite: bool = False) -> Model
 
 
 def _write(draft: Path, recipe: Recipe) -> None:
-    parts = {"agent": recipe.agent, "server": recipe.server}
-    if recipe.local is not None:
-        parts["local"] = recipe.local
-    for role, source in parts.items():
-        _copy(source, draft / f"{role}.onnx", f"the {role} part")
-    agent, server = Runtime(draft / "agent.onnx"), Runtime(draft / "server.onnx")
-    image, features = agent.input(recipe.agent_input), agent.output(recipe.agent_output)
-    spec = _input_spec(image, recipe.input)
-    answer_input = server.input(recipe.server_input or ("features" if recipe.task == "caption" else ""))
-    shape = agent.run({image.name: zeros(spec.shape, image.dtype)}, features.name).shape[1:]
-    if answer_input.dtype != features.dtype:
-        raise ModelError(
-            f"the halves do not fit: the agent part gives {features.dtype} ({features.name!r}), "
-            f"the server part wants {answer_input.dtype} ({answer_input.name!r})"
-        )
-    answering = {"input": answer_input.name, "output": server.output(recipe.server_output).name}
-    split: dict[str, Any] = {"shape": list(shape), "dtype": features.dtype}
-    for role in parts:
-        names = {"input": image.name, "output": features.name} if role == "agent" else answering
-        split[role] = {"file": f"{role}.onnx", "sha256": file_sha256(draft / f"{role}.onnx"), **names}
+    splits: dict[str, Any] = {}
+    spec, answer = None, None
+    for name, parts in recipe.cuts.items():
+        folder = "" if len(recipe.cuts) == 1 else f"{name}/"
+        if folder and not name.isidentifier():
+            raise ModelError(f"split {name!r}: the name wants letters, digits and underscores only")
+        (draft / folder).mkdir(exist_ok=True)
+        sources = {"agent": parts.agent, "server": parts.server}
+        if parts.local is not None:
+            sources["local"] = parts.local
+        files = {}
+        for role, source in sources.items():
+            shared = role == "local" and source == parts.server
+            files[role] = f"{folder}{'server' if shared else role}.onnx"
+            if not shared:
+                _copy(source, draft / files[role], f"the {role} part")
+        agent, server = Runtime(draft / files["agent"]), Runtime(draft / files["server"])
+        image, features = agent.input(parts.agent_input), agent.output(parts.agent_output)
+        if spec is None:
+            spec = input_spec(image, recipe.input)
+        task_input = "features" if recipe.task == "caption" else ""
+        answer_input = server.input(parts.server_input or task_input)
+        shape = agent.run({image.name: zeros(spec.shape, image.dtype)}, features.name).shape[1:]
+        if answer_input.dtype != features.dtype:
+            raise ModelError(
+                f"the halves do not fit: the agent part gives {features.dtype} ({features.name!r}), "
+                f"the server part wants {answer_input.dtype} ({answer_input.name!r})"
+            )
+        answer = answer or server.output(parts.server_output)
+        answering = {"input": answer_input.name, "output": server.output(parts.server_output).name}
+        split: dict[str, Any] = {"shape": list(shape), "dtype": features.dtype}
+        for role, file in files.items():
+            names = {"input": image.name, "output": features.name} if role == "agent" else answering
+            split[role] = {"file": file, "sha256": file_sha256(draft / file), **names}
+        splits[name] = split
+    assert spec is not None and answer is not None  # there is always a first cut
     document = {
         "format": FORMAT,
         "name": recipe.name,
@@ -116,16 +170,20 @@ def _write(draft: Path, recipe: Recipe) -> None:
         "licence": recipe.licence,
         "description": recipe.description,
         "input": asdict(spec),
-        "splits": {recipe.split: split},
+        "splits": splits,
         "default_split": recipe.split,
-        "task": _task(draft, recipe, server.output(recipe.server_output)),
+        "task": _task(draft, recipe, answer, spec),
     }
     text = yaml.safe_dump(_plain(document), sort_keys=False, width=110, allow_unicode=True)
     (draft / "model.yaml").write_text(text, encoding="utf-8")
 
 
-def _input_spec(image: TensorInfo, given: dict[str, Any]) -> InputSpec:
-    """The image that the agent part wants: layout, size and type as its input has them, the rest as given."""
+def input_spec(image: TensorInfo, given: Mapping[str, Any]) -> InputSpec:
+    """The image that the agent part wants: layout, size and type as its input has them, the rest as given.
+
+    Raises:
+        ModelError: the input is no image, or what the file does not tell was not given.
+    """
     if len(image.shape) != 4:
         raise ModelError(
             f"the agent part's input {image.name!r} is {list(image.shape)}; want an image, 4 dimensions"
@@ -147,12 +205,12 @@ def _input_spec(image: TensorInfo, given: dict[str, Any]) -> InputSpec:
         raise ModelError(f"input: {error}") from error
 
 
-def _task(draft: Path, recipe: Recipe, output: TensorInfo) -> dict[str, Any]:
+def _task(draft: Path, recipe: Recipe, output: TensorInfo, spec: InputSpec) -> dict[str, Any]:
     if recipe.task == "embed":
         return {"kind": "embed"}
-    if recipe.task not in ("classify", "caption"):
-        raise ModelError(f"no task {recipe.task!r}; there are classify, caption, embed")
-    file = "labels.txt" if recipe.task == "classify" else "vocab.txt"
+    if recipe.task not in ("classify", "caption", "detect"):
+        raise ModelError(f"no task {recipe.task!r}; there are classify, caption, detect, embed")
+    file = "vocab.txt" if recipe.task == "caption" else "labels.txt"
     if recipe.words is None:
         raise ModelError(f"the task {recipe.task} wants a word list, one entry a line: say which file")
     _copy(recipe.words, draft / file, "the word list")
@@ -169,6 +227,26 @@ def _task(draft: Path, recipe: Recipe, output: TensorInfo) -> dict[str, Any]:
             "begin": recipe.begin,
             "end": recipe.end,
             "max_tokens": recipe.max_tokens,
+        }
+    if recipe.task == "detect":
+        if recipe.decoder not in DECODERS:
+            raise ModelError(
+                f"the task detect wants a decoder, {', '.join(DECODERS)}; got {recipe.decoder or 'none'!r}"
+            )
+        return {
+            "kind": "detect",
+            "labels": file,
+            "sha256": sha256,
+            "decoder": recipe.decoder,
+            "threshold": recipe.threshold,
+            # Networks that give rows have suppressed overlapping boxes themselves.
+            "iou": recipe.iou
+            if recipe.iou is not None
+            else 1.0
+            if recipe.decoder == "rows"
+            else DetectTask.iou,
+            "extent": recipe.extent
+            or ((1, 1) if recipe.decoder == "fastestdet" else (spec.width, spec.height)),
         }
     scale, zero_point = _QUANTIZED_SOFTMAX.get(output.dtype, (1.0, 0))
     return {

@@ -58,7 +58,7 @@ def missing(recipe):
         (lambda r: {"agent": r.server}, r"features' is \[None, 3\]; want an image, 4 dimensions"),
         (lambda r: {"server": r.agent}, "tensor 'image' is"),
         (lambda r: {"words": None}, "wants a word list"),
-        (lambda r: {"task": "sing"}, "no task 'sing'; there are classify, caption, embed"),
+        (lambda r: {"task": "sing"}, "no task 'sing'; there are classify, caption, detect, embed"),
         (lambda r: {"task": "caption"}, "no input 'features'|begin and end"),
         (lambda r: {"agent_output": "nothing"}, "no output 'nothing'; it has features"),
         (lambda r: {"input": {"mean": [0.5, 0.5]}}, "input: mean has 2 entries"),
