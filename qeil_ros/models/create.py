@@ -5,9 +5,10 @@ What the files tell is read off them, the rest is asked for, and the result is t
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from .preprocess import InputSpec
 from .runtime import Runtime, TensorInfo, zeros
 from .schema import ModelError
 
-__all__ = ["Parts", "Recipe", "create", "input_spec"]
+__all__ = ["Parts", "Recipe", "create", "drafted", "input_spec", "write_yaml"]
 
 # What quantized classifiers write as probabilities: steps of 1/256, as TensorFlow Lite defines its softmax
 # output.
@@ -105,14 +106,7 @@ def create(directory: Path, recipe: Recipe, *, overwrite: bool = False) -> Model
         files do
             not tell was not given, or `directory` exists and `overwrite` is false.
     """
-    if directory.exists() and not overwrite:
-        raise ModelError(f"{directory}: exists; choose another folder or say overwrite")
-    if overwrite and directory.exists() and not (directory / "model.yaml").is_file():
-        raise ModelError(f"{directory}: exists and is no model folder; it is not overwritten")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as scratch:
-        draft = Path(scratch) / directory.name
-        draft.mkdir()
+    with drafted(directory, overwrite=overwrite) as draft:
         _write(draft, recipe)
         folder = ModelFolder.load(draft)
         for split in folder.splits.values():
@@ -120,10 +114,34 @@ def create(directory: Path, recipe: Recipe, *, overwrite: bool = False) -> Model
             folder.server(split.name)
             if split.local is not None:
                 folder.local(split.name)
+    return ModelFolder.load(directory)
+
+
+@contextlib.contextmanager
+def drafted(directory: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """An empty folder that becomes `directory` when the block ends without an error.
+
+    Raises:
+        ModelError: `directory` exists and `overwrite` is false, or it is no model folder.
+    """
+    if directory.exists() and not overwrite:
+        raise ModelError(f"{directory}: exists; choose another folder or say overwrite")
+    if directory.exists() and not (directory / "model.yaml").is_file():
+        raise ModelError(f"{directory}: exists and is no model folder; it is not overwritten")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as scratch:
+        draft = Path(scratch) / directory.name
+        draft.mkdir()
+        yield draft
         if directory.exists():
             shutil.rmtree(directory)
         draft.rename(directory)
-    return ModelFolder.load(directory)
+
+
+def write_yaml(folder: Path, document: dict[str, Any]) -> None:
+    """Writes `model.yaml`; tuples become lists."""
+    text = yaml.safe_dump(_plain(document), sort_keys=False, width=110, allow_unicode=True)
+    (folder / "model.yaml").write_text(text, encoding="utf-8")
 
 
 def _write(draft: Path, recipe: Recipe) -> None:
@@ -174,8 +192,7 @@ def _write(draft: Path, recipe: Recipe) -> None:
         "default_split": recipe.split,
         "task": _task(draft, recipe, answer, spec),
     }
-    text = yaml.safe_dump(_plain(document), sort_keys=False, width=110, allow_unicode=True)
-    (draft / "model.yaml").write_text(text, encoding="utf-8")
+    write_yaml(draft, document)
 
 
 def input_spec(image: TensorInfo, given: Mapping[str, Any]) -> InputSpec:
