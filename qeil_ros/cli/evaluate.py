@@ -57,7 +57,6 @@ def evaluate(
     ] = None,
     named: Annotated[bool, typer.Option("--named", help="the pictures' names say their class")] = False,
     topic: Annotated[str, typer.Option(help="of a recording with several image topics")] = "",
-    detector: Annotated[str, typer.Option(help="how a detector's output reads: fastestdet")] = "",
     images: Annotated[
         bool,
         typer.Option("--images", help="beside it JPEG and WebP of the same pictures, the whole model behind"),
@@ -77,19 +76,15 @@ def evaluate(
     """
     from qeil_ros.codec import BitstreamError
     from qeil_ros.models.datasets import open_dataset
-    from qeil_ros.models.detectors import DETECTORS
     from qeil_ros.models.evaluate import evaluate as run
     from qeil_ros.models.folder import ModelFolder
     from qeil_ros.models.image_baseline import rate_curve
 
-    if detector and detector not in DETECTORS:
-        raise CliError(f"no detector {detector!r}; there are {', '.join(DETECTORS)}")
     weight_widths, feature_widths = (
         _widths("--bits", bits, "stored"),
         _widths("--feature-bits", feature_bits, "none"),
     )
     codings = _codings(coding or [], quantizer, coder)
-    boxes = DETECTORS[detector] if detector else None
     try:
         folder = ModelFolder.load(model)
         dataset = open_dataset(data, limit=limit, seed=seed, named=named, topic=topic)
@@ -102,11 +97,10 @@ def evaluate(
                 weight_bits=weight_widths,
                 feature_bits=feature_widths,
                 codings=codings,
-                boxes=boxes,
                 threads=threads,
                 progress=progress,
             )
-            points = rate_curve(folder, dataset, boxes=boxes, progress=progress) if images else []
+            points = rate_curve(folder, dataset, progress=progress) if images else []
         if plot is not None:
             from qeil_ros.models.plots import plot_table
 

@@ -23,7 +23,7 @@ from qeil_ros.codec import Decoder, Encoder
 
 from .datasets import Dataset, Example
 from .folder import ModelFolder
-from .judge import MAIN_SCORES, BoxReader, Judge
+from .judge import MAIN_SCORES, Judge, for_scoring
 from .parts import AgentPart
 from .pipeline import distortion, limits_for
 from .preprocess import Preprocessor
@@ -31,7 +31,7 @@ from .schema import ModelError
 from .scores import Score
 from .tasks import Answer
 
-__all__ = ["Row", "Table", "evaluate"]
+__all__ = ["Progress", "Row", "Table", "evaluate", "main_score", "prepared"]
 
 AS_STORED = 0
 """The weight width that is the agent part as its file has it."""
@@ -112,7 +112,6 @@ def evaluate(
     weight_bits: Sequence[int] = (AS_STORED,),
     feature_bits: Sequence[int] = (8,),
     codings: Sequence[Mapping[str, Any]] = ({},),
-    boxes: BoxReader | None = None,
     threads: int = 1,
     progress: Progress | None = None,
 ) -> Table:
@@ -123,7 +122,6 @@ def evaluate(
         weight_bits: widths of the agent part, 1 to 8, or 0 for the part as it is stored.
         feature_bits: widths of the features, 1 to 8, or 0 for features that are not coded.
         codings: further arguments of `qeil_ros.codec.encode`, each a way of coding to try.
-        boxes: how a detector's answers read; None: the model is no detector.
         threads: of every part.
 
     Raises:
@@ -135,7 +133,7 @@ def evaluate(
         raise ValueError(f"{dataset.name} holds no picture")
     names = [folder.split(name).name for name in splits or [folder.default_split]]
     points = [(bits, coding) for bits in feature_bits for coding in (codings if bits != UNCODED else [{}])]
-    run = _Run(folder, dataset, boxes, threads, progress)
+    run = _Run(folder, dataset, threads, progress)
     coded = sum(bits != UNCODED for bits, _ in points)
     run.steps = len(dataset) * len(names) * (len({AS_STORED, *weight_bits}) + coded * len({*weight_bits}))
     rows: list[Row] = []
@@ -174,12 +172,12 @@ class _Run:
         self,
         folder: ModelFolder,
         dataset: Dataset,
-        boxes: BoxReader | None,
         threads: int,
         progress: Progress | None,
     ) -> None:
-        self._folder, self._dataset, self._threads, self._progress = folder, dataset, threads, progress
-        self._judge = Judge(folder, boxes)
+        self._folder, self._dataset = for_scoring(folder), dataset
+        self._threads, self._progress = threads, progress
+        self._judge = Judge(folder, dataset)
         self._prepare = Preprocessor(folder.input)
         self._seen = False
         self.inputs = hashlib.sha256()
@@ -238,7 +236,7 @@ class _Run:
             took = []
             for row, example in zip(features, chunk, strict=True):
                 self._see(example)
-                image = prepared(self._prepare, example)
+                image = prepared(self._prepare, example.pixels)
                 start_s = time.perf_counter()
                 row[...] = agent.run(image)[0]
                 took.append(time.perf_counter() - start_s)
@@ -253,7 +251,7 @@ class _Run:
                 example.pixels.shape,
                 example.captions,
                 example.labels,
-                example.boxes and example.boxes.corners.tolist(),
+                None if example.boxes is None else example.boxes.corners.tolist(),
             )
             self.inputs.update(repr(truth).encode())
             self.inputs.update(np.ascontiguousarray(example.pixels).data)
@@ -305,10 +303,10 @@ class _Run:
             self._progress(self._done, self.steps, split)
 
 
-def prepared(preprocessor: Preprocessor, example: Example) -> NDArray[Any]:
-    """The model's input [1, ...] of a picture; valid until the next call."""
-    height, width = example.pixels.shape[:2]
-    return preprocessor(np.ascontiguousarray(example.pixels), width, height, 3 * width, "rgb8")
+def prepared(preprocessor: Preprocessor, pixels: NDArray[np.uint8]) -> NDArray[Any]:
+    """The model's input [1, ...] of a picture, RGB [height, width, 3]; valid until the next call."""
+    height, width = pixels.shape[:2]
+    return preprocessor(np.ascontiguousarray(pixels), width, height, 3 * width, "rgb8")
 
 
 def _set_width(agent: AgentPart, bits: int) -> str:

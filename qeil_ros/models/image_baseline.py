@@ -3,13 +3,14 @@
 Every picture is compressed by JPEG or WebP at some quality, in the camera's size or already shrunk to the
 model's input, decompressed, and answered by the whole uncompressed model. Three sizes are told: the whole
 file; what a protocol of one's own would have to send (`stripped`: the file without headers and without tables
-that both sides can know beforehand); and the entropy-coded picture data alone (`scan`), a bound for any use of
-that coder, for tables made for each picture are not counted in it.
+that both sides can know beforehand); and the entropy-coded picture data alone (`scan`), a bound for any use
+of that coder, for tables made for each picture are not counted in it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -19,12 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .datasets import Dataset, Example
+from .datasets import Dataset
 from .evaluate import Progress, prepared
 from .extras import require
 from .folder import ModelFolder
-from .judge import BoxReader, Judge
-from .preprocess import InputSpec, Preprocessor, placement
+from .judge import Judge, for_scoring
+from .preprocess import InputSpec, Preprocessor
 from .scores import Score
 from .tasks import Answer
 
@@ -65,7 +66,7 @@ class Coder:
 
     def encode(self, pixels: Pixels, quality: int) -> bytes:
         """RGB [height, width, 3] compressed. ModelError where Pillow is not installed."""
-        image = require("PIL.Image", extra="models")
+        image = require("PIL.Image", extra="bench")
         buffer = io.BytesIO()
         image.fromarray(pixels).save(buffer, self.format, quality=quality, **self.options)
         return buffer.getvalue()
@@ -73,7 +74,7 @@ class Coder:
 
 def decode(data: bytes) -> Pixels:
     """RGB [height, width, 3] of a compressed picture."""
-    image = require("PIL.Image", extra="models")
+    image = require("PIL.Image", extra="bench")
     return np.asarray(image.open(io.BytesIO(data)).convert("RGB"))
 
 
@@ -170,7 +171,6 @@ def rate_curve(
     qualities: Sequence[int] = QUALITIES,
     sizes: Sequence[str | float] = ("camera", 1.0),
     split: str = "",
-    boxes: BoxReader | None = None,
     threads: int = 1,
     progress: Progress | None = None,
 ) -> list[Point]:
@@ -181,7 +181,6 @@ def rate_curve(
         qualities: 1 to 100, as the encoders count.
         sizes: "camera" for the picture as it is, a number for the model's input size times that number.
         split: which cut's parts make the whole model; they are the same model at every cut.
-        boxes: how a detector's answers read.
 
     Raises:
         KeyError: no such coder.
@@ -190,7 +189,7 @@ def rate_curve(
     """
     if not len(dataset):
         raise ValueError(f"{dataset.name} holds no picture")
-    whole, judge = _Whole(folder, split, threads), Judge(folder, boxes)
+    whole, judge = _Whole(for_scoring(folder), split, threads), Judge(folder, dataset)
     reference: list[Answer] = []
     tried = [
         _Tried(name, CODERS[name], size, quality)
@@ -203,17 +202,15 @@ def rate_curve(
         examples = [dataset[row] for row in range(start, min(start + _BATCH, len(dataset)))]
         for example in examples:
             judge.see(example)
-        reference += whole.answers(examples)
+        whole.forget()
+        reference += whole.answers([example.pixels for example in examples], True)
         small = {
             size: [shrunk(e.pixels, folder.input, size) for e in examples] for size in dict.fromkeys(sizes)
         }
         for one in tried:
             streams = [one.coder.encode(pixels, one.quality) for pixels in small[one.size]]
             one.parts += [one.coder.parts(stream) for stream in streams]
-            received = [
-                dataclasses.replace(e, pixels=decode(s)) for e, s in zip(examples, streams, strict=True)
-            ]
-            one.answers += whole.answers(received)
+            one.answers += whole.answers([decode(stream) for stream in streams], one.size == "camera")
             done += len(examples)
             if progress is not None:
                 progress(done, total, f"{one.name} {one.size}")
@@ -222,18 +219,31 @@ def rate_curve(
 
 
 class _Whole:
-    """The whole model: both parts with nothing in between."""
+    """The whole model: both parts with nothing in between. It remembers what it said to which pixels."""
 
     def __init__(self, folder: ModelFolder, split: str, threads: int) -> None:
-        self._agent, self._server = (
-            folder.agent(split, threads=threads),
-            folder.server(split, threads=threads),
-        )
-        self._prepare = Preprocessor(folder.input)
+        self._agent = folder.agent(split, threads=threads)
+        self._server = folder.server(split, threads=threads)
+        self._camera = Preprocessor(folder.input)
+        # A picture that the robot has cut and shrunk is not cut again.
+        self._sized = Preprocessor(dataclasses.replace(folder.input, resize="stretch", shortest_edge=0))
+        self._said: dict[tuple[bytes, bool], Answer] = {}
 
-    def answers(self, examples: Sequence[Example]) -> list[Answer]:
-        rows = [self._agent.run(prepared(self._prepare, example))[0].copy() for example in examples]
-        return self._server.run(np.stack(rows))
+    def answers(self, pictures: Sequence[Pixels], camera: bool) -> list[Answer]:
+        """For pictures of the camera's size, or sized by `shrunk`. Coders that lose alike are asked once."""
+        keys = [
+            (hashlib.sha256(pixels.tobytes() + repr(pixels.shape).encode()).digest(), camera)
+            for pixels in pictures
+        ]
+        new = {key: pixels for key, pixels in zip(keys, pictures, strict=True) if key not in self._said}
+        if new:
+            prepare = self._camera if camera else self._sized
+            rows = [self._agent.run(prepared(prepare, pixels))[0].copy() for pixels in new.values()]
+            self._said |= zip(new, self._server.run(np.stack(rows)), strict=True)
+        return [self._said[key] for key in keys]
+
+    def forget(self) -> None:
+        self._said.clear()
 
 
 class _Tried:
@@ -259,24 +269,19 @@ class _Tried:
 
 
 def shrunk(pixels: Pixels, spec: InputSpec, size: str | float) -> Pixels:
-    """The picture as the robot would send it: cut and resized as the model's input is, to `size` times that.
+    """The picture as the robot would send it: RGB, cut and resized as the model's input is, times `size`.
 
-    A picture that would grow, and one of size "camera", stays as it is.
+    Of size "camera" it stays as it is.
     """
     if size == "camera":
         return pixels
     height, width = pixels.shape[:2]
-    crop, _ = placement(spec.resize, (width, height), (spec.width, spec.height))
-    if spec.resize == "crop":
-        left, top, width, height = crop
-        pixels = np.ascontiguousarray(pixels[top : top + height, left : left + width])
-    target = (round(float(size) * spec.width), round(float(size) * spec.height))
-    if spec.resize == "fit":  # the bars around the picture are not sent
-        _, (_, _, *target) = placement("fit", (width, height), target)  # type: ignore[assignment]
-    if target[0] * target[1] >= width * height:
-        return pixels
-    small = InputSpec(
-        *target, layout="NHWC", dtype="uint8", interpolation=spec.interpolation, antialias=spec.antialias
+    own = dataclasses.replace(
+        spec, channels="rgb", layout="NHWC", dtype="uint8", scale=1.0, mean=(0.0,), std=(1.0,)
     )
-    (out,) = Preprocessor(small)(pixels, width, height, 3 * width, "rgb8")
+    (out,) = Preprocessor(own)(pixels, width, height, 3 * width, "rgb8")
+    if size != 1:
+        target = (max(1, round(float(size) * spec.width)), max(1, round(float(size) * spec.height)))
+        small = InputSpec(*target, layout="NHWC", dtype="uint8", antialias=True)
+        (out,) = Preprocessor(small)(out, spec.width, spec.height, 3 * spec.width, "rgb8")
     return np.asarray(out)

@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from . import scores
 from .answering import read_words
-from .datasets import Example
+from .datasets import Dataset, Example
+from .detection import DetectTask
 from .folder import ModelFolder
 from .scores import Boxes, Score
 from .tasks import Answer, ClassifyTask
 
-__all__ = ["MAIN_SCORES", "BoxReader", "Judge", "matching_labels"]
-
-BoxReader = Callable[[Answer, int, int], Boxes]
-"""(answer, width, height of the picture) -> the boxes in it, in pixels: how a detector's output reads."""
+__all__ = ["MAIN_SCORES", "Judge", "for_scoring", "matching_labels"]
 
 MAIN_SCORES = ("exact_match", "top_1", "map", "agreement", "cosine", "agreement_map")
 """Of the scores that a task has, the first one here is the one to plot. A truth comes before an agreement."""
 
-_SURE = 0.3
-"""Boxes of the uncompressed model from this score on are what a split detector must find again."""
+_LEAST = 0.01
+"""Boxes below this score change no average precision worth telling, and are many."""
+
+
+def for_scoring(folder: ModelFolder) -> ModelFolder:
+    """The model as it is scored: a detector tells unsure boxes too, which average precision weighs itself."""
+    if not isinstance(folder.task, DetectTask):
+        return folder
+    task = dataclasses.replace(folder.task, threshold=min(_LEAST, folder.task.threshold))
+    return dataclasses.replace(folder, task=task)
 
 
 class Judge:
     """Scores answers for the frames that were shown to `see`, in that order."""
 
-    def __init__(self, folder: ModelFolder, boxes: BoxReader | None = None) -> None:
+    def __init__(self, folder: ModelFolder, dataset: Dataset) -> None:
         task = folder.task
-        known = read_words(folder, task.labels, task.sha256) if isinstance(task, ClassifyTask) else []
-        self._known, self._boxes = known, boxes
+        known: list[str] = []
+        if isinstance(task, (ClassifyTask, DetectTask)):
+            known = read_words(folder, task.labels, task.sha256)
+        self._known, self._categories = known, dataset.categories
+        self._threshold = task.threshold if isinstance(task, DetectTask) else None
         self._captions: list[tuple[str, ...]] = []
         self._labels: list[frozenset[str]] = []
         self._true_boxes: list[Boxes | None] = []
@@ -44,7 +54,7 @@ class Judge:
         self._captions.append(example.captions)
         right = (matching_labels(words, self._known) for words in example.labels)
         self._labels.append(frozenset().union(*right))
-        self._true_boxes.append(example.boxes)
+        self._true_boxes.append(None if example.boxes is None else self._as_known(example.boxes))
         self._sizes.append((width, height))
 
     def scores(self, answers: Sequence[Answer], reference: Sequence[Answer]) -> dict[str, Score]:
@@ -52,10 +62,10 @@ class Judge:
 
         exact_match, cider, bleu_4, rouge_l of texts; top_1, top_5 of labels; map, ap50 of boxes. Against the
         reference: agreement (share of equal texts or first labels), cosine (mean similarity of embeddings),
-        agreement_map (its boxes of a score of 0.3 and more as truth). Boxes' scores come without an error.
+        agreement_map (its boxes from the model's own threshold on as truth). Boxes' scores have no error.
         """
-        if self._boxes is not None:
-            return self._of_boxes(answers, reference)
+        if self._threshold is not None:
+            return self._of_boxes(answers, reference, self._threshold)
         first = answers[0]
         if first.labels:
             found = self._of_labels(answers)
@@ -98,21 +108,45 @@ class Judge:
             f"top_{k}": scores.mean_score(scores.top_k_hits(ranked, true, k)) for k in (1, 5) if k <= most
         }
 
-    def _of_boxes(self, answers: Sequence[Answer], reference: Sequence[Answer]) -> dict[str, Score]:
-        assert self._boxes is not None
-        found, whole = (
-            [self._boxes(a, *size) for a, size in zip(several, self._sizes, strict=True)]
-            for several in (answers, reference)
-        )
-        result: dict[str, Any] = {}
-        rows = [row for row, boxes in enumerate(self._true_boxes) if boxes is not None]
-        if rows:
-            true = scores.detection_map([found[row] for row in rows], [self._true_boxes[row] for row in rows])
-            result |= {"map": Score(true.map, np.nan, len(rows)), "ap50": Score(true.ap50, np.nan, len(rows))}
-        sure = [boxes.of(boxes.scores >= _SURE) for boxes in whole]
+    def _of_boxes(
+        self, answers: Sequence[Answer], reference: Sequence[Answer], threshold: float
+    ) -> dict[str, Score]:
+        found, whole = self._boxes(answers), self._boxes(reference)
+        result: dict[str, Score] = {}
+        known = [(ours, true) for ours, true in zip(found, self._true_boxes, strict=True) if true is not None]
+        if known:
+            true = scores.detection_map([ours for ours, _ in known], [true for _, true in known])
+            result["map"] = Score(true.map, math.nan, len(known))
+            result["ap50"] = Score(true.ap50, math.nan, len(known))
+        sure = [boxes.of(boxes.scores >= threshold) for boxes in whole]
         same = scores.detection_map(found, sure)
-        result["agreement_map"] = Score(same.map, np.nan, len(found))
+        result["agreement_map"] = Score(same.map, math.nan, len(found))
         return result
+
+    def _boxes(self, answers: Sequence[Answer]) -> list[Boxes]:
+        """The answers' boxes in pixels; classes are the labels' numbers."""
+        number = {label: row for row, label in enumerate(self._known)}
+        return [
+            Boxes(
+                answer.boxes * [width, height, width, height],
+                np.array([number[label] for label in answer.labels], np.int64),
+                np.array(answer.scores),
+            )
+            for answer, (width, height) in zip(answers, self._sizes, strict=True)
+        ]
+
+    def _as_known(self, boxes: Boxes) -> Boxes:
+        """True boxes with classes numbered as the model's labels; those that it does not know are left out.
+
+        A data set with as many classes as the model has labels has the same ones, whatever they are called.
+        """
+        if len(self._categories) == len(self._known):
+            return boxes
+        number = {_plain(label): row for row, label in enumerate(self._known)}
+        classes = np.array(
+            [number.get(_plain(self._categories[int(c)]), -1) for c in boxes.classes], np.int64
+        )
+        return Boxes(boxes.corners, classes, boxes.scores, boxes.crowd).of(classes >= 0)
 
 
 def matching_labels(words: str, known: Sequence[str]) -> frozenset[str]:
