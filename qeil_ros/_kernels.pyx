@@ -6,11 +6,11 @@ call raises instead of writing past a buffer. Everything long runs without the G
 it one .pxi for each group of kernels: what is compiled here is one module, made of them.
 """
 
-from libc.stdint cimport int8_t, int32_t, uint8_t, uint32_t
+from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 include "csrc/memory.pxi"
 include "csrc/checksum.pxi"
-include "csrc/uniform.pxi"
+include "csrc/quantizer.pxi"
 include "csrc/image.pxi"

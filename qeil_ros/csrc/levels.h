@@ -1,31 +1,30 @@
-/* Where to put the levels of the uniform quantizer: over the range, or where the squared error is least.
+/* Where to put the levels: over given ends, or where the squared error is least.
  *
  * Sums run in QEIL_SUMS independent lanes, added at the end in order: they vectorise and give the same value everywhere. */
 #ifndef QEIL_LEVELS_H
 #define QEIL_LEVELS_H
 
-#include <math.h>
+#include "clip.h"
+#include "ladder.h"
 
-#include "elements.h"
-
-#define QEIL_SUMS 16
 #define QEIL_SAMPLES 4096
 #define QEIL_PASSES 12
-#define QEIL_ZERO_LIMIT 32767
-#define QEIL_EXPONENT_LOW (-100)
-#define QEIL_EXPONENT_HIGH 111
 
 typedef struct {
-    double first, step; /* level 0 and the distance between levels */
+    double first, step; /* uniform: level 0 and the distance between levels; others: what T = 0 stands for, and the unit */
     int covers;         /* QEIL_FREE, or what rounding the parameters must keep */
 } qeil_levels;
 
-/* FREE: the error was searched; COVER: the ends of the range; COVER_ZERO: those, and 0 stays a level exactly */
-enum { QEIL_FREE = 0, QEIL_COVER = 1, QEIL_COVER_ZERO = 2 };
+/* FREE: searched; COVER: the ends of the range; COVER_ZERO: those, and 0 stays a level exactly; FIXED: the step, and 0 is a level */
+enum { QEIL_FREE = 0, QEIL_COVER = 1, QEIL_COVER_ZERO = 2, QEIL_FIXED = 3 };
 
-QEIL_INLINE int qeil_grid(int width) { /* grid points per step */
-    return 1 << (8 - width);
-}
+/* Values of one set, centred, and how to weigh its extremes beside a sample that may lack them. */
+typedef struct {
+    float *values;
+    size_t size;
+    float low, high;
+    double weight;
+} qeil_sample;
 
 /* Every value of the range within half a step. From 5 bits on, a range that holds 0 makes 0 a level, since features are often
  * sparse, at the price of one level in 2^width; at fewer bits that price is too high. */
@@ -36,20 +35,10 @@ static qeil_levels qeil_cover(float low, float high, int width) {
         levels.step = range / ((1 << width) - 1);
         levels.first = levels.step > 0 ? levels.step * floor(low / levels.step + 0.5) : 0;
     } else { /* as much wider as rounding `first` down to the grid may cost */
-        levels.step = range / ((1 << width) - 1.0 / qeil_grid(width));
+        levels.step = range / ((1 << width) - 1.0 / (1 << (8 - width)));
         levels.first = low + levels.step / 2;
     }
     return levels;
-}
-
-static size_t qeil_set_size(size_t n, qeil_groups g, size_t set) {
-    const size_t turn = g.inner * g.count, rest = n % turn, before = set * g.inner;
-    const size_t last = rest > before ? rest - before : 0;
-    return n / turn * g.inner + (last < g.inner ? last : g.inner);
-}
-
-QEIL_INLINE size_t qeil_set_index(qeil_groups g, size_t set, size_t i) {
-    return i / g.inner * (g.inner * g.count) + set * g.inner + i % g.inner;
 }
 
 typedef struct {
@@ -69,22 +58,28 @@ QEIL_INLINE void qeil_assign_lanes(const float *y, size_t size, float base, floa
     }
 }
 
-/* One pass over k values: error of the levels, and what the next least-squares fit needs. */
-QEIL_CLONES static qeil_sums qeil_assign(const float *y, size_t k, double first, double step, int width) {
+/* One pass over a sample: error of the levels first + step * (0 .. top), and what the next least-squares fit needs. */
+QEIL_CLONES static qeil_sums qeil_assign(const qeil_sample *s, double first, double step, int top) {
     const float base = (float)first, wide = (float)step, inverse = 1.0f / wide, offset = base * inverse;
-    const float top = (float)((1 << width) - 1);
     float error[QEIL_SUMS] = {0}, products[QEIL_SUMS] = {0};
     int32_t codes[QEIL_SUMS] = {0}, squares[QEIL_SUMS] = {0};
     size_t at = 0;
-    for (; at + QEIL_SUMS <= k; at += QEIL_SUMS)
-        qeil_assign_lanes(y + at, QEIL_SUMS, base, wide, inverse, offset, top, error, products, codes, squares);
-    qeil_assign_lanes(y + at, k - at, base, wide, inverse, offset, top, error, products, codes, squares);
+    for (; at + QEIL_SUMS <= s->size; at += QEIL_SUMS)
+        qeil_assign_lanes(s->values + at, QEIL_SUMS, base, wide, inverse, offset, (float)top, error, products, codes, squares);
+    qeil_assign_lanes(s->values + at, s->size - at, base, wide, inverse, offset, (float)top, error, products, codes, squares);
     qeil_sums sums = {0, 0, 0, 0};
     for (int lane = 0; lane < QEIL_SUMS; lane++) {
         sums.error += error[lane];
         sums.products += products[lane];
         sums.codes += codes[lane];
         sums.squares += squares[lane];
+    }
+    if (s->weight > 0) {
+        const float ends[2] = {s->low, s->high};
+        float end_error[2] = {0}, unused[2];
+        int32_t ignored[2] = {0};
+        qeil_assign_lanes(ends, 2, base, wide, inverse, offset, (float)top, end_error, unused, ignored, ignored);
+        sums.error += s->weight * ((double)end_error[0] + end_error[1]);
     }
     return sums;
 }
@@ -101,83 +96,124 @@ QEIL_CLONES static void qeil_moments(const float *x, size_t k, float centre, dou
     for (int lane = 0; lane < QEIL_SUMS; lane++) *sum += sums[lane], *square += squares[lane];
 }
 
+/* At most QEIL_SAMPLES values of a set, less `centre`: all of them, or spread by the golden ratio, no stride to fall in step with;
+ * then the extremes stand for the rare values that the sample may lack. */
+static qeil_sample qeil_take_sample(const uint8_t *data, int dtype, size_t n, qeil_groups g, size_t set, float low, float high,
+                                    float centre, float *values) {
+    const size_t size = qeil_set_size(n, g, set), k = size < QEIL_SAMPLES ? size : QEIL_SAMPLES;
+    for (size_t i = 0; i < k; i++) {
+        const size_t pick = k == size ? i : (size_t)(((uint64_t)(uint32_t)(i * 2654435769u) * size) >> 32);
+        values[i] = qeil_element(data, dtype, qeil_set_index(g, set, pick)) - centre;
+    }
+    return (qeil_sample){values, k, low - centre, high - centre, k == size ? 0 : (double)k / (double)size};
+}
+
 /* Steps that are optimal for a Gaussian and a Laplacian source of unit variance, by width: starts only. */
 static const double qeil_gaussian_step[9] = {0, 1.5958, 0.9957, 0.5860, 0.3352, 0.1881, 0.1041, 0.0569, 0.0308};
 static const double qeil_laplacian_step[9] = {0, 1.4142, 1.0874, 0.7309, 0.4610, 0.2800, 0.1657, 0.0961, 0.0549};
 
-/* Levels of least squared error for x[0..k), low < high its extremes; x is centred in place. */
-static qeil_levels qeil_least_squares(float *x, size_t k, float low, float high, int width) {
-    const double m = (1 << width) - 1;
+/* Evenly spaced levels of least squared error anywhere: alternating nearest-level assignment and least squares from four starts. */
+static qeil_levels qeil_search_uniform(qeil_sample *s, float low, float high, int width) {
+    const int top = (1 << width) - 1;
+    const double k = (double)s->size;
     double sum, square, spread;
-    qeil_moments(x, k, 0.0f, &sum, &square);
-    const float centre = (float)(sum / (double)k);
-    qeil_moments(x, k, centre, &sum, &square);
-    spread = sqrt(square / (double)k);
-    for (size_t i = 0; i < k; i++) x[i] -= centre;
+    qeil_moments(s->values, s->size, 0.0f, &sum, &square);
+    const float centre = (float)(sum / k);
+    qeil_moments(s->values, s->size, centre, &sum, &square);
+    spread = sqrt(square / k);
+    for (size_t i = 0; i < s->size; i++) s->values[i] -= centre;
+    s->low -= centre, s->high -= centre;
 
     qeil_levels best = qeil_cover(low, high, width), start[4];
     double best_error = INFINITY;
     start[0] = best;
     start[0].first -= centre;
     start[1].step = qeil_gaussian_step[width] * spread;
-    start[1].first = -m * start[1].step / 2;
+    start[1].first = -top * start[1].step / 2;
     start[2].step = qeil_laplacian_step[width] * spread;
-    start[2].first = -m * start[2].step / 2;
+    start[2].first = -top * start[2].step / 2;
     start[3].first = (double)low - centre; /* one-sided values: the first level on the minimum */
-    start[3].step = (3 * spread - start[3].first) / (m + 0.5);
-    for (int s = 0; s < 4; s++) {
-        double first = start[s].first, step = start[s].step, previous = INFINITY;
+    start[3].step = (3 * spread - start[3].first) / (top + 0.5);
+    for (int number = 0; number < 4; number++) {
+        double first = start[number].first, step = start[number].step, previous = INFINITY;
         for (int pass = 0; pass < QEIL_PASSES && step > 0 && (float)step > 1e-37f; pass++) {
-            const qeil_sums sums = qeil_assign(x, k, first, step, width);
+            const qeil_sums sums = qeil_assign(s, first, step, top);
             if (sums.error < best_error) {
                 best_error = sums.error;
                 best.first = first + centre;
                 best.step = step;
-                best.covers = s == 0 && pass == 0 ? start[0].covers : QEIL_FREE;
+                best.covers = number == 0 && pass == 0 ? start[0].covers : QEIL_FREE;
             }
             if (!(sums.error < 0.999 * previous)) break;
             previous = sums.error;
-            const double determinant = (double)k * sums.squares - sums.codes * sums.codes;
+            const double determinant = k * sums.squares - sums.codes * sums.codes;
             if (!(determinant > 0)) break;
-            step = ((double)k * sums.products - sums.codes * sum) / determinant;
-            first = (sum - step * sums.codes) / (double)k;
+            step = (k * sums.products - sums.codes * sum) / determinant;
+            first = (sum - step * sums.codes) / k;
         }
     }
     return best;
 }
 
-/* Squared error of levels over a whole set, in blocks. */
-static double qeil_set_error(const uint8_t *data, int dtype, qeil_groups g, size_t set, size_t size, qeil_levels levels,
-                             int width) {
-    float block[QEIL_BLOCK];
-    double error = 0;
-    for (size_t at = 0; at < size; at += QEIL_BLOCK) {
-        const size_t k = size - at < QEIL_BLOCK ? size - at : QEIL_BLOCK;
-        const float *x = block;
-        if (size <= g.inner)
-            x = qeil_load(data, dtype, qeil_set_index(g, set, at), k, block);
-        else
-            for (size_t i = 0; i < k; i++) block[i] = qeil_element(data, dtype, qeil_set_index(g, set, at + i));
-        error += qeil_assign(x, k, levels.first, levels.step, width).error;
+/* Squared error of a sample with the unit. */
+QEIL_CLONES static double qeil_table_error(const qeil_sample *s, const qeil_ladder *ladder, float unit) {
+    const float inverse = 1.0f / unit, centre = (float)ladder->centre, top = (float)(ladder->size - 1);
+    float lanes[QEIL_SUMS] = {0}, ends = 0;
+    for (size_t at = 0; at < s->size; at += QEIL_SUMS) {
+        const size_t k = s->size - at < QEIL_SUMS ? s->size - at : QEIL_SUMS;
+        float level[QEIL_SUMS];
+        uint16_t positions[QEIL_SUMS];
+        for (size_t lane = 0; lane < k; lane++)
+            positions[lane] = (uint16_t)qeil_round_small(qeil_clamp(s->values[at + lane] * inverse + centre, 0.0f, top));
+        for (size_t lane = 0; lane < k; lane++) level[lane] = ladder->levels[ladder->codes[positions[lane]]];
+        for (size_t lane = 0; lane < k; lane++) {
+            const float e = s->values[at + lane] - level[lane] * unit;
+            lanes[lane] += e * e;
+        }
     }
-    return error;
+    double error = 0;
+    for (int lane = 0; lane < QEIL_SUMS; lane++) error += lanes[lane];
+    for (int end = 0; end < 2; end++) {
+        const float y = end ? s->high : s->low;
+        const uint32_t position = qeil_round_small(qeil_clamp(y * inverse + centre, 0.0f, top));
+        const float e = y - ladder->levels[ladder->codes[position]] * unit;
+        ends += e * e;
+    }
+    return error + s->weight * ends;
 }
 
-static qeil_levels qeil_clip(const uint8_t *data, int dtype, size_t n, qeil_groups g, size_t set, float low, float high,
-                             int width) {
-    float sample[QEIL_SAMPLES];
-    const size_t size = qeil_set_size(n, g, set), k = size < QEIL_SAMPLES ? size : QEIL_SAMPLES;
-    for (size_t i = 0; i < k; i++) { /* all of them, or spread by the golden ratio: no stride to fall in step with */
-        const size_t pick = k == size ? i : (size_t)(((uint64_t)(uint32_t)(i * 2654435769u) * size) >> 32);
-        sample[i] = qeil_element(data, dtype, qeil_set_index(g, set, pick));
+static double qeil_unit_error(const qeil_sample *s, const qeil_ladder *ladder, double unit) {
+    if (!((float)unit > 1e-37f)) return INFINITY;
+    if (!qeil_even(ladder->kind)) return qeil_table_error(s, ladder, (float)unit);
+    const int lowest = qeil_lowest_code(ladder->kind, ladder->width), spacing = qeil_spacing(ladder->kind, ladder->width);
+    const int first = spacing * lowest + qeil_first(ladder->kind, ladder->width);
+    return qeil_assign(s, first * unit, spacing * unit, (1 << ladder->width) - 1 - lowest).error;
+}
+
+/* The unit of least squared error near the one that suits exponential magnitudes: in steps of half an octave, then ever finer;
+ * the one that covers the ends is tried too. */
+static qeil_levels qeil_search_unit(const qeil_sample *s, const qeil_ladder *ladder, double cover) {
+    static const double factors[5] = {1.4142135623730951, 1.1892071150027210, 1.0905077326652577, 1.0442737824274138,
+                                      1.0218971486541166}; /* 2^(1/2), 2^(1/4), ... */
+    double sum = 0, unit, error, tried;
+    float lanes[QEIL_SUMS] = {0};
+    for (size_t i = 0; i < s->size; i++) lanes[i % QEIL_SUMS] += fabsf(s->values[i]);
+    for (int lane = 0; lane < QEIL_SUMS; lane++) sum += lanes[lane];
+    qeil_levels best = {0, cover, QEIL_COVER};
+    double best_error = qeil_unit_error(s, ladder, cover);
+    unit = qeil_exponential_clip(ladder->kind, ladder->width, 0) * sum / (double)s->size / qeil_reach(ladder->kind, ladder->width);
+    unit /= 2 * factors[0];
+    for (int k = -3; k <= 2; k++, unit *= factors[0])
+        if ((error = qeil_unit_error(s, ladder, unit)) < best_error) best_error = error, best = (qeil_levels){0, unit, QEIL_FREE};
+    for (int f = 1; f < 5; f++) {
+        const double middle = best.step;
+        for (int up = 0; up < 2; up++) {
+            tried = up ? middle * factors[f] : middle / factors[f];
+            if ((error = qeil_unit_error(s, ladder, tried)) < best_error)
+                best_error = error, best = (qeil_levels){0, tried, QEIL_FREE};
+        }
     }
-    const qeil_levels best = qeil_least_squares(sample, k, low, high, width);
-    if (k == size || best.covers) return best;
-    /* the sample may have missed the few large values that matter */
-    const qeil_levels cover = qeil_cover(low, high, width);
-    return qeil_set_error(data, dtype, g, set, size, best, width) < qeil_set_error(data, dtype, g, set, size, cover, width)
-               ? best
-               : cover;
+    return best;
 }
 
 /* Not fmax: as a reduction it crashes gcc 12's vectoriser for Arm. */
@@ -185,62 +221,86 @@ QEIL_INLINE double qeil_larger(double a, double b) {
     return a > b ? a : b;
 }
 
-/* The unit must also be large enough for the range's ends to be reached by a zero of 16 bits. */
-static double qeil_wanted_unit(qeil_levels levels, float low, float high, int grid) {
-    return qeil_larger(levels.step / grid, qeil_larger(fabs(low), fabs(high)) / 32750.0);
+/* Levels over the ends low and high. */
+static qeil_levels qeil_cover_ends(int kind, int width, float low, float high) {
+    if (kind == QEIL_UNIFORM) return qeil_cover(low, high, width);
+    const double centre = qeil_has_zero(kind) ? ((double)low + high) / 2 : 0;
+    const double clip = qeil_has_zero(kind) ? ((double)high - low) / 2 : qeil_larger(fabs(low), fabs(high));
+    return (qeil_levels){centre, clip / qeil_reach(kind, width), QEIL_COVER};
 }
 
-/* Levels of every set -> the stream's parameters: the exponent, then a unit and a zero for each set. */
-static void qeil_parameters(const qeil_levels *levels, const float *low, const float *high, size_t count, int width,
-                            uint8_t *parameters) {
-    const int grid = qeil_grid(width);
-    const double m = (1 << width) - 1;
-    double largest = 0;
-    for (size_t j = 0; j < count; j++) {
-        largest = qeil_larger(largest, qeil_wanted_unit(levels[j], low[j], high[j], grid));
+/* Levels of least squared error for a set whose values lie in low .. high. */
+static qeil_levels qeil_least_squares(const uint8_t *data, int dtype, size_t n, qeil_groups g, size_t set, float low, float high,
+                                      const qeil_ladder *ladder) {
+    float values[QEIL_SAMPLES];
+    if (!(low < high) && (qeil_has_zero(ladder->kind) || low == 0)) return qeil_cover_ends(ladder->kind, ladder->width, low, high);
+    if (ladder->kind == QEIL_UNIFORM) {
+        qeil_sample s = qeil_take_sample(data, dtype, n, g, set, low, high, 0, values);
+        return qeil_search_uniform(&s, low, high, ladder->width);
     }
+    float centre = 0;
+    if (qeil_has_zero(ladder->kind)) {
+        const double mean = qeil_set_sum(data, dtype, g, set, qeil_set_size(n, g, set), 0, 0) / (double)qeil_set_size(n, g, set);
+        if (!(fabs(mean) <= QEIL_MAGNITUDE)) return qeil_cover_ends(ladder->kind, ladder->width, low, high);
+        centre = (float)mean;
+    }
+    const qeil_sample s = qeil_take_sample(data, dtype, n, g, set, low, high, centre, values);
+    const double cover = qeil_larger(fabs(s.low), fabs(s.high)) / qeil_reach(ladder->kind, ladder->width);
+    qeil_levels levels = qeil_search_unit(&s, ladder, cover);
+    levels.first = centre;
+    return levels;
+}
+
+/* Levels with a given step: 0 is one of them. */
+static qeil_levels qeil_fixed_step(int kind, int width, float low, double step) {
+    if (kind != QEIL_UNIFORM) return (qeil_levels){0, step / qeil_spacing(kind, width), QEIL_FIXED};
+    return (qeil_levels){step * floor(low / step + 0.5), step, QEIL_FIXED};
+}
+
+/* The unit must also be large enough for the range's ends to be reached by a zero of 16 bits. */
+static double qeil_wanted_unit(qeil_levels levels, float low, float high, int kind, int width) {
+    if (kind != QEIL_UNIFORM) return qeil_larger(levels.step, qeil_has_zero(kind) ? fabs(levels.first) / 32750.0 : 0);
+    const double unit = levels.step / qeil_spacing(kind, width);
+    return levels.covers == QEIL_FIXED ? unit : qeil_larger(unit, qeil_larger(fabs(low), fabs(high)) / 32750.0);
+}
+
+/* The uniform quantizer's zero, for the unit as rounded. */
+static double qeil_uniform_zero(qeil_levels levels, float low, float high, int width, double unit) {
+    const int grid = 1 << (8 - width), top = (1 << width) - 1;
+    const double step = grid * unit;
+    if (levels.covers == QEIL_FIXED) return grid * nearbyint(levels.first / step);
+    if (!(low < high)) return nearbyint(low / unit);
+    if (levels.covers == QEIL_COVER_ZERO) return grid * floor((low + step / 2) / step);
+    if (levels.covers == QEIL_COVER) return floor((low + step / 2) / unit);
+    return nearbyint((levels.first + top * (levels.step - step) / 2) / unit); /* the same centre */
+}
+
+/* Levels of every set -> the stream's parameters: the exponent, then a unit and perhaps a zero for each set. */
+static void qeil_write_sets(const qeil_levels *levels, const float *low, const float *high, size_t count, int kind, int width,
+                            uint8_t *parameters) {
+    const size_t bytes = qeil_set_bytes(kind);
+    double largest = 0;
+    for (size_t j = 0; j < count; j++)
+        largest = qeil_larger(largest, qeil_wanted_unit(levels[j], low[j], high[j], kind, width));
     int exponent = largest > 0 ? ilogb(largest) - 14 : 0;
     exponent = exponent < QEIL_EXPONENT_LOW ? QEIL_EXPONENT_LOW : exponent;
     exponent = exponent > QEIL_EXPONENT_HIGH ? QEIL_EXPONENT_HIGH : exponent;
     parameters[0] = (uint8_t)exponent;
     for (size_t j = 0; j < count; j++) {
-        const double wanted = qeil_wanted_unit(levels[j], low[j], high[j], grid);
-        const double scaled = ldexp(wanted, -exponent);
+        const double scaled = ldexp(qeil_wanted_unit(levels[j], low[j], high[j], kind, width), -exponent);
+        const int up = levels[j].covers == QEIL_COVER || levels[j].covers == QEIL_COVER_ZERO;
         uint16_t half = qeil_to_half_saturated((float)scaled);
-        if ((levels[j].covers && qeil_from_half(half) < scaled) || (half == 0 && scaled > 0)) half++;
-        const double u = ldexp(qeil_from_half(half), exponent), step = grid * u;
-        double first;
-        if (half == 0)
-            first = 0;
-        else if (!(low[j] < high[j]))
-            first = nearbyint(low[j] / u);
-        else if (levels[j].covers == QEIL_COVER_ZERO)
-            first = grid * floor((low[j] + step / 2) / step);
-        else if (levels[j].covers == QEIL_COVER)
-            first = floor((low[j] + step / 2) / u);
-        else /* the same centre with the step as rounded */
-            first = nearbyint((levels[j].first + m * (levels[j].step - step) / 2) / u);
-        const int16_t zero = (int16_t)fmin(fmax(first, -QEIL_ZERO_LIMIT), QEIL_ZERO_LIMIT);
-        memcpy(parameters + 1 + 4 * j, &half, 2);
-        memcpy(parameters + 3 + 4 * j, &zero, 2);
+        if ((up && qeil_from_half(half) < scaled) || (half == 0 && scaled > 0)) half++;
+        memcpy(parameters + 1 + bytes * j, &half, 2);
+        if (bytes == 4) {
+            const double unit = ldexp(qeil_from_half(half), exponent);
+            const double first = half == 0             ? 0
+                                 : kind == QEIL_UNIFORM ? qeil_uniform_zero(levels[j], low[j], high[j], width, unit)
+                                                        : nearbyint(levels[j].first / unit);
+            const int16_t zero = (int16_t)fmin(fmax(first, -QEIL_ZERO_LIMIT), QEIL_ZERO_LIMIT);
+            memcpy(parameters + 3 + bytes * j, &zero, 2);
+        }
     }
-}
-
-/* The stream's parameters -> units as floats; returns the index of the first set that is not valid, or -1. */
-static ptrdiff_t qeil_units(const uint8_t *parameters, int exponent, size_t count, int width, float *unit, int32_t *zero) {
-    const int32_t top = qeil_grid(width) * ((1 << width) - 1);
-    for (size_t j = 0; j < count; j++) {
-        uint16_t half;
-        int16_t first;
-        memcpy(&half, parameters + 4 * j, 2);
-        memcpy(&first, parameters + 4 * j + 2, 2);
-        if (half >= 0x7c00u) return (ptrdiff_t)j; /* infinite, NaN or negative */
-        unit[j] = (float)ldexp(qeil_from_half(half), exponent);
-        zero[j] = first;
-        const int32_t last = top + first, extreme = -first > last ? -first : last;
-        if (!(fabs((double)unit[j] * extreme) < 3.4028235677973366e38)) return (ptrdiff_t)j;
-    }
-    return -1;
 }
 
 #endif
