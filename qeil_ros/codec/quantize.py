@@ -1,6 +1,6 @@
 """What an encoder is asked for, checked: widths, granularity, clipping; and the table of what quantizes.
 
-The quantizers themselves are `_kernels.Quantizer`: one object serves one tensor after another, of any quantizer
+The quantizers themselves are `_kernels.Quantizer`: one object serves tensor after tensor, of any quantizer
 (`kind`: its id) and width (`width`: its bits). `data` and `out` are a tensor's bytes; element i uses
 parameter set `i // inner % count`; sizes that do not fit raise ValueError.
 

@@ -93,7 +93,7 @@ static void codec(void) {
         const float bell = ((float)(draw() >> 8) + (float)(draw() >> 8) - (float)(draw() >> 8)) * 0x1p-24f;
         x[i] = draw() % 50 ? bell : 6 * bell;
         half[i] = qeil_to_half_saturated(x[i]);
-        bytes[i] = (uint8_t)draw();
+        bytes[i] = (uint8_t)(qeil_bits_of(x[i]) >> 11);
     }
     const qeil_groups groups[] = {{N, 1}, {1, 77}, {13, 7}, {64, (N + 63) / 64}};
     const uint8_t *const data[] = {(const uint8_t *)x, (const uint8_t *)half, bytes, bytes};
