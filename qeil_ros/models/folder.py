@@ -43,9 +43,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from .detection import DetectTask
 from .preprocess import InputSpec
 from .schema import ModelError, Section, shown
-from .tasks import CaptionTask, ClassifyTask, DetectTask, EmbedTask, GenerateTask, Task
+from .tasks import CaptionTask, ClassifyTask, EmbedTask, GenerateTask, Task
 
 if TYPE_CHECKING:
     from .answering import Answering, AnsweringPart

@@ -130,13 +130,15 @@ class GenerateTask:
 
     `options` are generate's own (max_new_tokens, num_beams, repetition_penalty, ...) and go over those of the
     server part's generation_config.json. `prompt` comes before the answer and is not part of it. With
-    `frames` above 1 the model answers for that many consecutive frames together, the newest last.
+    `frames` above 1 the model answers for that many frames together, the newest last, taken at least
+    `interval_s` apart.
     """
 
     kind: ClassVar[str] = "generate"
     extra_inputs: ClassVar[tuple[str, ...]] = ()
     prompt: str = ""
     frames: int = 1
+    interval_s: float = 0.0
     dtype: str = "auto"
     """What the server part computes in; auto: float32 on a CPU, bfloat16 or else float16 on a GPU."""
     options: dict[str, bool | int | float | str] = field(default_factory=dict)
@@ -148,6 +150,7 @@ class GenerateTask:
         return cls(
             prompt=section.text("prompt", ""),
             frames=section.integer("frames", 1, low=1, high=64),
+            interval_s=section.number("interval_s", 0.0),
             dtype=section.text("dtype", "auto", choices=GENERATE_DTYPES),
             options={str(name): options.scalar(name) for name in options.keys()},  # noqa: SIM118 not a dict
         )

@@ -26,7 +26,11 @@ def load_transformers() -> Any:
     """The module `transformers`, kept off the network. Raises ModelError where it is not installed."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is first imported
     require("torch", extra="torch")
-    return require("transformers", extra="torch")
+    transformers = require("transformers", extra="torch")
+    if "TRANSFORMERS_VERBOSITY" not in os.environ:  # else it reports what it does without on every start
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+    return transformers
 
 
 class ServedModel:

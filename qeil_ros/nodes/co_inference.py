@@ -19,15 +19,16 @@ from rclpy.clock import Clock, ClockType
 
 from qeil_ros.codec import BitstreamError, Decoder, peek
 from qeil_ros.models.batcher import DeadlineBatcher, Waiting
-from qeil_ros.models.engine import Engine, OnnxEngine
+from qeil_ros.models.engine import Engine, make_engine
 from qeil_ros.models.folder import ModelFolder
 from qeil_ros.models.pipeline import limits_for
 from qeil_ros.models.runtime import DEVICES
 from qeil_ros.models.schema import shown
-from qeil_ros.models.tasks import Answer
+from qeil_ros.models.tasks import Answer, GenerateTask
 from qeil_ros.msg import FeatureFrame, InferenceResult, OffboardStatus
 
 from . import qos
+from .clips import Clips
 from .diagnostics import Diagnostics, qos_problems
 from .dispatcher import Dispatcher, Unreadable
 from .lifecycle import ManagedNode
@@ -50,6 +51,11 @@ class CoInferenceParameters(NodeParameters):
     )
     robots: list[str] = parameter(  # noqa: RUF009 makes a field with a factory
         [""], f"namespaces of the robots to serve; '' is this node's own namespace; {_NEXT_CONFIGURE}"
+    )
+    engine: str = parameter(
+        "",
+        "onnx, transformers or an installed engine's name; empty: what suits the server part; "
+        f"{_NEXT_CONFIGURE}",
     )
     device: str = parameter("auto", f"what runs the server part; {_NEXT_CONFIGURE}", choices=DEVICES)
     threads: int = parameter(2, f"threads of the server part; {_NEXT_CONFIGURE}", low=1, high=256)
@@ -125,8 +131,8 @@ class Job:
     frame: Any
 
 
-def make_onnx_engine(folder: ModelFolder, params: CoInferenceParameters) -> Engine:
-    return OnnxEngine(folder, threads=params.threads, device=params.device)
+def engine_for(folder: ModelFolder, params: CoInferenceParameters) -> Engine:
+    return make_engine(folder, name=params.engine, threads=params.threads, device=params.device)
 
 
 class CoInferenceNode(ManagedNode):
@@ -139,7 +145,7 @@ class CoInferenceNode(ManagedNode):
 
     def __init__(
         self,
-        make_engine: Callable[[ModelFolder, CoInferenceParameters], Engine] = make_onnx_engine,
+        make_engine: Callable[[ModelFolder, CoInferenceParameters], Engine] = engine_for,
         **kwargs: Any,
     ) -> None:
         super().__init__("co_inference", **kwargs)
@@ -161,6 +167,10 @@ class CoInferenceNode(ManagedNode):
         self._engine = self._make_engine(folder, self.params)
         self._limits = {name: limits_for(folder, name) for name in self._engine.splits}
         self._decoders = {name: Decoder(limits) for name, limits in self._limits.items()}
+        task = folder.task
+        self._clips: Clips | None = None
+        if isinstance(task, GenerateTask) and task.frames > 1:
+            self._clips = Clips(task.frames, task.interval_s)
         self._run, self._beats = secrets.randbits(64), 0
         for name in (
             "frames_received",
@@ -259,10 +269,15 @@ class CoInferenceNode(ManagedNode):
     # --- decoding and outcomes, on the dispatcher's and the engine's thread
 
     def _decode(self, key: Any, job: Job) -> Any:
+        frame = job.frame
         try:
-            return self._decoders[key].decode(job.frame.data)
+            features = self._decoders[key].decode(frame.data)
         except BitstreamError as error:
             raise Unreadable(f"unreadable data: {error}") from error
+        if self._clips is None:
+            return features
+        stamp = frame.header.stamp
+        return self._clips.add((job.robot.name, key), frame.run, stamp.sec + stamp.nanosec * 1e-9, features)
 
     def answered(self, frame: Waiting[Job], answer: Answer, queue_s: float, inference_s: float) -> None:
         job, folder = frame.item, self._folder
