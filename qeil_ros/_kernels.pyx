@@ -13,4 +13,5 @@ from libc.string cimport memcpy
 include "csrc/memory.pxi"
 include "csrc/checksum.pxi"
 include "csrc/quantizer.pxi"
+include "csrc/entropy.pxi"
 include "csrc/image.pxi"
