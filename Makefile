@@ -8,7 +8,7 @@ TORCH  ?= torch==2.13.0
 BUILD  := setup.py pyproject.toml qeil_ros/_kernels.pyx $(wildcard qeil_ros/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check bench wheel clean
+.PHONY: help demo test lint check bench fuzz wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ check: $(VENV)/.installed-dev ## The tests alone; make check ARGS="test/codec -x
 
 bench: $(VENV)/.installed-dev ## Run every benchmark in full and record the results in bench/results
 	$(BIN)/python -m bench
+
+fuzz: $(VENV)/.installed-dev ## Hostile input under AddressSanitizer; make fuzz ARGS="stream --inputs 10000000"
+	$(BIN)/python -m tools.fuzz $(ARGS)
 
 wheel: $(VENV)/.installed-dev ## Build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
