@@ -36,6 +36,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "interface": ("qeil_ros.cli.interface", "Show message and service definitions."),
     "bag": ("qeil_ros.cli.bag", "Play, record and inspect rosbag2 recordings (mcap and sqlite3)."),
     "model": ("qeil_ros.cli.model", "Make, check and look into split models."),
+    "split": ("qeil_ros.cli.split", "Cut an ONNX model in two, and show where it can be cut."),
+    "export": ("qeil_ros.cli.export", "Cut a model of Hugging Face in two, from a folder on this disk."),
     "evaluate": ("qeil_ros.cli.evaluate", "Score a model at every cut and width: accuracy, bytes, time."),
     "bench": ("qeil_ros.cli.bench", "Run a benchmark and compare it with its target."),
 }

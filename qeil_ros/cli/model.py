@@ -6,52 +6,18 @@ import dataclasses
 import json
 import statistics
 import time
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import model_options as opt
 from .errors import CliError
 
 if TYPE_CHECKING:
     from qeil_ros.models.folder import ModelFolder
 
 __all__ = ["register"]
-
-
-class TaskKind(str, Enum):
-    classify = "classify"
-    caption = "caption"
-    embed = "embed"
-
-
-class Layout(str, Enum):
-    NCHW = "NCHW"
-    NHWC = "NHWC"
-
-
-class Channels(str, Enum):
-    rgb = "rgb"
-    bgr = "bgr"
-    mono = "mono"
-
-
-class Resize(str, Enum):
-    stretch = "stretch"
-    crop = "crop"
-    fit = "fit"
-
-
-class Interpolation(str, Enum):
-    bilinear = "bilinear"
-    bicubic = "bicubic"
-    nearest = "nearest"
-
-
-class Activation(str, Enum):
-    softmax = "softmax"
-    none = "none"
 
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of text")]
@@ -75,101 +41,61 @@ def create(
         Path | None,
         typer.Option(help="ONNX file: features to answer; what the robot answers with when it is alone"),
     ] = None,
-    task: Annotated[TaskKind, typer.Option(help="what the answer is")] = TaskKind.classify,
-    labels: Annotated[Path | None, typer.Option(help="classify: one label a line")] = None,
-    vocabulary: Annotated[Path | None, typer.Option(help="caption: one token a line")] = None,
-    begin: Annotated[
-        int | None, typer.Option(help="caption: line number, from 0, of the begin token")
-    ] = None,
-    end: Annotated[int | None, typer.Option(help="caption: line number, from 0, of the end token")] = None,
-    max_tokens: Annotated[int, typer.Option(help="caption: tokens at most")] = 32,
-    top_k: Annotated[int, typer.Option(help="classify: labels in an answer")] = 5,
-    activation: Annotated[
-        Activation | None,
-        typer.Option(
-            help="classify: what makes scores of the output  [default: softmax; none for a quantized output]"
-        ),
-    ] = None,
-    output_scale: Annotated[
-        float | None,
-        typer.Option(
-            help="classify: score per step of the output  [default: 1; 1/256 for a quantized output]"
-        ),
-    ] = None,
-    output_zero_point: Annotated[
-        int | None,
-        typer.Option(help="classify: the output that means 0  [default: 0; -128 for int8]"),
-    ] = None,
+    task: opt.Task = opt.TaskKind.classify,
+    labels: opt.Labels = None,
+    vocabulary: opt.Vocabulary = None,
+    begin: opt.Begin = None,
+    end: opt.End = None,
+    max_tokens: opt.MaxTokens = 32,
+    top_k: opt.TopK = 5,
+    activation: opt.ActivationOption = None,
+    output_scale: opt.OutputScale = None,
+    output_zero_point: opt.OutputZeroPoint = None,
+    decoder: opt.DecoderOption = None,
+    threshold: opt.Threshold = 0.5,
+    iou: opt.Iou = None,
+    box_fractions: opt.BoxFractions = False,
     split: Annotated[str, typer.Option(help="name of the cut")] = "cut",
-    layout: Annotated[Layout | None, typer.Option(help="of the image  [default: as the file tells]")] = None,
-    width: Annotated[int | None, typer.Option(help="of the image  [default: as the file tells]")] = None,
-    height: Annotated[int | None, typer.Option(help="of the image  [default: as the file tells]")] = None,
-    channels: Annotated[Channels | None, typer.Option(help="order of the colours  [default: rgb]")] = None,
-    scale: Annotated[
-        float | None,
-        typer.Option(help="input = (pixel x scale - mean) / std  [default: 1/255; 1 for an integer input]"),
-    ] = None,
-    mean: Annotated[str | None, typer.Option(help="one number, or one a channel: 0.485,0.456,0.406")] = None,
-    std: Annotated[str | None, typer.Option(help="one number, or one a channel: 0.229,0.224,0.225")] = None,
-    resize: Annotated[Resize | None, typer.Option(help="how an image of another shape is fitted")] = None,
-    interpolation: Annotated[Interpolation | None, typer.Option(help="how it is resized")] = None,
-    antialias: Annotated[
-        bool | None,
-        typer.Option("--antialias/--no-antialias", help="smooth before making it smaller"),
-    ] = None,
+    layout: opt.LayoutOption = None,
+    width: opt.Width = None,
+    height: opt.Height = None,
+    channels: opt.ChannelsOption = None,
+    scale: opt.Scale = None,
+    mean: opt.Mean = None,
+    std: opt.Std = None,
+    resize: opt.ResizeOption = None,
+    interpolation: opt.InterpolationOption = None,
+    antialias: opt.Antialias = None,
     agent_input: Annotated[str, typer.Option(help="name of the image input, where there are several")] = "",
     agent_output: Annotated[str, typer.Option(help="name of the features, where there are several")] = "",
     server_input: Annotated[str, typer.Option(help="name of the features, where there are several")] = "",
     server_output: Annotated[str, typer.Option(help="name of the answer, where there are several")] = "",
-    version: Annotated[str, typer.Option(help="version of the model")] = "1.0",
-    licence: Annotated[
-        str, typer.Option("--licence", "--license", help="SPDX identifier of the licence")
-    ] = "unknown",
-    description: Annotated[str, typer.Option(help="one line")] = "",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="replace a model folder that is there")
-    ] = False,
+    version: opt.Version = "1.0",
+    licence: opt.Licence = "unknown",
+    description: opt.Description = "",
+    overwrite: opt.Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Make a model folder from two ONNX files that were one model, and try it."""
+    """Make a model folder from two ONNX files that were one model, and try it.
+
+    Example: qeil model create mobilenet --agent agent.onnx --server server.onnx --name mobilenet
+    --labels labels.txt
+    """
+    fields = opt.recipe_fields(locals())
     from qeil_ros.models.create import Recipe
     from qeil_ros.models.create import create as create_folder
 
-    image = {
-        "layout": layout and layout.value,
-        "width": width,
-        "height": height,
-        "channels": channels and channels.value,
-        "scale": scale,
-        "mean": None if mean is None else _numbers("--mean", mean),
-        "std": None if std is None else _numbers("--std", std),
-        "resize": resize and resize.value,
-        "interpolation": interpolation and interpolation.value,
-        "antialias": antialias,
-    }
     recipe = Recipe(
         agent=agent,
         server=server,
         local=local,
         name=name,
-        task=task.value,
-        words=labels if task is TaskKind.classify else vocabulary,
         split=split,
-        version=version,
-        licence=licence,
-        description=description,
-        input={key: value for key, value in image.items() if value is not None},
         agent_input=agent_input,
         agent_output=agent_output,
         server_input=server_input,
         server_output=server_output,
-        top_k=top_k,
-        activation=activation and activation.value,
-        output_scale=output_scale,
-        output_zero_point=output_zero_point,
-        begin=begin,
-        end=end,
-        max_tokens=max_tokens,
+        **fields,
     )
     folder = _or_say(lambda: create_folder(directory, recipe, overwrite=overwrite))
     _print(_description(folder), as_json)
@@ -291,15 +217,6 @@ def _lines(report: dict[str, Any], indent: str = "") -> list[str]:
         else:
             lines.append(f"{label} {value}")
     return lines
-
-
-def _numbers(option: str, text: str) -> list[float]:
-    try:
-        return [float(piece) for piece in text.split(",")]
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r}: want numbers with commas between them", param_hint=option
-        ) from None
 
 
 def _load(model: str) -> ModelFolder:

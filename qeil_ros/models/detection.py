@@ -95,7 +95,7 @@ class Detector:
 
         task = self._task
         boxes, scores, classes = self._decode(np.asarray(output, np.float32))
-        boxes = boxes / np.array([*task.extent, *task.extent], np.float32)
+        boxes = np.divide(boxes, np.array([*task.extent, *task.extent], np.float32), dtype=np.float32)
         # Not a number is below any threshold, and a box without an end is none.
         found = np.flatnonzero((scores >= task.threshold) & np.isfinite(boxes).all(axis=1))
         found = found[np.argsort(-scores[found], kind="stable")][:_MAX_CANDIDATES]

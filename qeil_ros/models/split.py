@@ -78,9 +78,6 @@ def why_not(graph: Graph, shapes: Shapes, tensors: Sequence[str]) -> str:
         return f"tensors of several types cannot travel as one: {kinds}"
     if found[0].dtype not in DTYPES:
         return f"{tensors[0]!r} is {found[0].dtype}; features can be {', '.join(DTYPES)}"
-    if len(tensors) > 1 and len({tensor.batched for tensor in found}) > 1:
-        loose = next(name for name, tensor in zip(tensors, found, strict=True) if not tensor.batched)
-        return f"{loose!r} has no row a frame, as the other tensors have"
     if len(found) == 1 and not found[0].elements:
         return f"{tensors[0]!r} has no elements"
     if len(found) == 1 and len(found[0].frame) > _MAX_RANK:
@@ -99,7 +96,7 @@ def split(graph: Graph, shapes: Shapes, tensors: Sequence[str]) -> Halves:
     sent, agent_nodes = side.pack(plain)
     received, server_nodes = side.unpack(plain)
     info = require("onnx.helper", extra="models").make_tensor_value_info
-    rows = _rows(graph) if shapes.dynamic and found[0].batched else 1
+    rows = _rows(graph) if shapes.dynamic and side.batched else 1
     ends = [info(name, _type_code(found[0].dtype), [rows, *shape]) for name in (sent, received)]
     agent = side.extract(tensors, (), [graph.value(graph.image)], agent_nodes, ends[:1])
     outputs = [graph.value(name) for name in graph.outputs]
@@ -122,6 +119,7 @@ class _Side:
         require("onnx.helper", extra="models")
         self._taken = {name for node in graph.nodes for name in (*node.output, *node.input)}
         self._taken |= set(graph.initializers) | set(graph.inputs)
+        self.batched = all(shapes.tensors[name].batched for name in tensors)
         self.constants: list[Any] = []
 
     # --- what is put behind the agent part and before the server part
@@ -142,7 +140,7 @@ class _Side:
         for source, name in zip(sources, self.tensors, strict=True):
             tensor = self.shapes.tensors[name]
             flat.append(self.fresh("flat"))
-            shape = [-1 if tensor.batched else 1, tensor.elements]
+            shape = [-1 if self.batched else 1, tensor.elements]
             nodes.append(self.node("Reshape", [source, self.integers(shape)], [flat[-1]]))
         nodes.append(self.node("Concat", flat, [target], axis=1))
         return target, nodes
@@ -167,7 +165,7 @@ class _Side:
             else:
                 nodes.append(self.node("Split", [features], pieces, axis=1, split=sizes))
         for piece, name, tensor, grid in zip(pieces, self.tensors, tensors, grids, strict=True):
-            shape = self.integers([-1, *tensor.frame] if tensor.batched else list(tensor.shape))
+            shape = self.integers([-1, *tensor.frame] if self.batched else list(tensor.shape))
             received = self.fresh("received") if grid is not None else name
             nodes.append(self.node("Reshape", [piece, shape], [received]))
             if grid is not None:

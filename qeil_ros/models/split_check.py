@@ -10,12 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .detection import Detector, DetectTask
+from .extras import require
 from .graph import Graph
 from .graph_shapes import Shapes, feeds_for, load_session, measure
 from .schema import ModelError
 from .split import Halves, split, why_not
 
-__all__ = ["TOLERANCE", "CutCheck", "Join", "check_all_cuts", "check_join", "compare", "join", "noise"]
+__all__ = [
+    "TOLERANCE",
+    "CutCheck",
+    "Join",
+    "Whole",
+    "check_all_cuts",
+    "compare",
+    "join",
+    "same_boxes",
+    "same_top_1",
+]
 
 TOLERANCE: Mapping[str, float] = {"float32": 1e-5, "float16": 5e-3, "float64": 1e-12}
 """Largest difference between join and whole, against the largest magnitude of the whole's output.
@@ -24,8 +36,8 @@ The runtime fuses other nodes when a graph ends at a cut, and so rounds elsewher
 they must be equal.
 """
 
-Read = Callable[[list[NDArray[Any]]], Any]
-"""The graph's outputs for one image -> what they mean, to be compared with `==`."""
+Same = Callable[[list[NDArray[Any]], list[NDArray[Any]]], bool]
+"""Whether the outputs of the join and of the whole for one image mean the same."""
 
 
 @dataclass(frozen=True)
@@ -67,24 +79,24 @@ class Whole:
         session = load_session(graph.model, "the whole model")
         self.outputs = [session.run(graph.outputs, feeds_for(graph, image)) for image in self.images]
 
-    def compare(self, halves: Halves, shapes: Shapes, read: Read | None = None) -> Join:
-        """Runs the halves on the same images. `read`: what an output means; None: its largest value's index.
+    def compare(self, halves: Halves, shapes: Shapes, same: Same | None = None) -> Join:
+        """Runs the halves on the same images. `same`: whether two outputs mean the same; None: same top-1.
 
         Where the graph takes any batch, the server part also runs on all rows together; the answers for a row
         must then be those for the row alone, within the tolerance.
         """
-        read = read or top_1
+        same = same or same_top_1
         first, second = (
             load_session(halves.agent, "the agent part"),
             load_session(halves.server, "the server part"),
         )
         asks = {value.name for value in second.get_inputs()}
-        exact = same = 0
+        exact = alike = 0
         worst, problem, rows = 0.0, "", []
         for number, (image, whole) in enumerate(zip(self.images, self.outputs, strict=True)):
             (features,) = first.run([halves.sent], {halves.image: image})
             if features.shape != (1, *halves.shape):
-                return Join(number + 1, exact, worst, same, f"the features are {features.shape}")
+                return Join(number + 1, exact, worst, alike, f"the features are {features.shape}")
             rows.append(features)
             others = {
                 n: x for n, x in feeds_for(self.graph, image).items() if n in asks and n != halves.image
@@ -92,13 +104,13 @@ class Whole:
             joined = second.run(self.graph.outputs, {halves.received: features, **others})
             equal = all(map(_equal, joined, whole))
             exact += equal
-            same += equal or read(joined) == read(whole)
+            alike += equal or same(joined, whole)
             found, differs = compare(joined, whole)
             worst = max(worst, found)
             problem = problem or differs
-        if not problem and shapes.dynamic and len(rows) > 1 and not shapes_fixed(second, halves):
+        if not problem and shapes.dynamic and len(rows) > 1 and not _takes_one(second, halves):
             problem = self._together(second, halves, rows[:4], asks)
-        return Join(len(self.images), exact, worst, same, problem)
+        return Join(len(self.images), exact, worst, alike, problem)
 
     def _together(self, server: Any, halves: Halves, rows: list[NDArray[Any]], asks: set[str]) -> str:
         images = np.concatenate(self.images[: len(rows)])
@@ -110,21 +122,11 @@ class Whole:
         return ""
 
 
-def check_join(
-    graph: Graph, shapes: Shapes, halves: Halves, images: Sequence[NDArray[Any]], read: Read | None = None
-) -> Join:
-    """How the halves do on these images [1, ...]; raises ModelError where the join is not the whole."""
-    found = Whole(graph, images).compare(halves, shapes, read)
-    if found.problem:
-        raise ModelError(f"cut at {', '.join(halves.tensors)}: the halves are not the whole: {found.problem}")
-    return found
-
-
 def check_all_cuts(
     model: Path | Any,
     images: Sequence[NDArray[Any]],
     *,
-    read: Read | None = None,
+    same: Same | None = None,
     every: int = 1,
     max_tensors: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -134,7 +136,8 @@ def check_all_cuts(
     Args:
         model: an ONNX file, or an onnx.ModelProto.
         images: prepared inputs [1, ...] of the network.
-        read: what its outputs mean, compared with `==`; None: the index of the largest value, the top-1.
+        same: whether the outputs of join and whole mean the same; None: the same top-1. `same_boxes` makes
+            one for detectors.
         every: take each n-th cut only, for a first impression.
         max_tensors: tensors of a cut at most.
         progress: called with (cuts done, cuts in all) after each.
@@ -150,7 +153,7 @@ def check_all_cuts(
             rows.append(CutCheck(name, " ".join(cut.tensors), (), "", None, skipped))
         else:
             halves = split(graph, shapes, cut.tensors)
-            found = whole.compare(halves, shapes, read)
+            found = whole.compare(halves, shapes, same)
             rows.append(CutCheck(name, " ".join(cut.tensors), halves.shape, halves.dtype, found))
         if progress is not None:
             progress(done, len(cuts))
@@ -186,23 +189,12 @@ def compare(
     return worst, ""
 
 
-def noise(image: tuple[int, ...], dtype: str, count: int, seed: int = 0) -> list[NDArray[Any]]:
-    """Random inputs of that shape: every integer value alike, floats normally distributed."""
-    source = np.random.default_rng(seed)
-    if np.issubdtype(np.dtype(dtype), np.integer):
-        limits = np.iinfo(dtype)
-        return [source.integers(limits.min, limits.max, image, dtype, endpoint=True) for _ in range(count)]
-    return [source.standard_normal(image, np.float32).astype(dtype) for _ in range(count)]
-
-
 def join(first: Path, second: Path) -> Any:
     """The network (onnx.ModelProto) whose halves, of one output and one input, lie in two files.
 
     Raises:
         ModelError: a file cannot be read, or the halves do not fit.
     """
-    from .extras import require
-
     compose = require("onnx.compose", extra="models")
     models = [
         compose.add_prefix(Graph.load(path).model, f"{number}/")
@@ -215,12 +207,29 @@ def join(first: Path, second: Path) -> Any:
         raise ModelError(f"{first} and {second} do not fit each other: {error}") from error
 
 
-def top_1(outputs: list[NDArray[Any]]) -> int:
-    """The index of the first output's largest value."""
-    return int(np.argmax(outputs[0]))
+def same_top_1(ours: list[NDArray[Any]], theirs: list[NDArray[Any]]) -> bool:
+    """Whether the largest value of the first output is at the same place."""
+    return int(np.argmax(ours[0])) == int(np.argmax(theirs[0]))
 
 
-def shapes_fixed(session: Any, halves: Halves) -> bool:
+def same_boxes(task: DetectTask, labels: list[str]) -> Same:
+    """Whether a detector finds the same: as many boxes, the same labels in the same order, and scores and
+    corners (fractions of the image) that differ by 1e-4 at most.
+    """
+    detector = Detector(task, labels)
+
+    def same(ours: list[NDArray[Any]], theirs: list[NDArray[Any]]) -> bool:
+        a, b = detector.answer(ours[0][0]), detector.answer(theirs[0][0])
+        return (
+            a.labels == b.labels
+            and np.allclose(a.scores, b.scores, rtol=0, atol=1e-4)
+            and np.allclose(a.boxes, b.boxes, rtol=0, atol=1e-4)
+        )
+
+    return same
+
+
+def _takes_one(session: Any, halves: Halves) -> bool:
     """Whether the server part takes one row at a time only."""
     info = next(value for value in session.get_inputs() if value.name == halves.received)
     return isinstance(info.shape[0], int)

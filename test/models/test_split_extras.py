@@ -16,4 +16,4 @@ def test_a_package_that_is_there_is_imported():
 def test_a_package_that_is_missing_is_told_with_the_extra_that_brings_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ModelError, match=r"package 'onnx'.*pip install \"qeil-ros\[models\]\""):
-        require("onnx.helper", extra="models")
+        require("onnx", extra="models")
