@@ -201,8 +201,8 @@ static qeil_levels qeil_search_unit(const qeil_sample *s, const qeil_ladder *lad
     for (int lane = 0; lane < QEIL_SUMS; lane++) sum += lanes[lane];
     qeil_levels best = {0, cover, QEIL_COVER};
     double best_error = qeil_unit_error(s, ladder, cover);
-    unit = qeil_exponential_clip(ladder->kind, ladder->width, 0) * sum / (double)s->size / qeil_reach(ladder->kind, ladder->width);
-    unit /= 2 * factors[0];
+    unit = qeil_exponential_clip(ladder->kind, ladder->width, 0) * (sum / (double)s->size);
+    unit = unit / qeil_reach(ladder->kind, ladder->width) / (2 * factors[0]);
     for (int k = -3; k <= 2; k++, unit *= factors[0])
         if ((error = qeil_unit_error(s, ladder, unit)) < best_error) best_error = error, best = (qeil_levels){0, unit, QEIL_FREE};
     for (int f = 1; f < 5; f++) {

@@ -6,7 +6,7 @@
 
 #define QEIL_SIGMA 1024.0 /* one standard deviation in the tables below */
 
-/* The non-negative half of the Lloyd-Max levels of 2^width, ascending: from entry 2^(width-1) - 1 on. */
+/* The positive half of the Lloyd-Max levels: those of a width begin at entry 2^(width-1) - 1. */
 static const int16_t qeil_laplacian_levels[255] = {
     724, 430, 1878, 239, 853, 1713, 3161, 127, 415, 746, 1138, 1616, 2230, 3089, 4537, 66, 205, 354,
     515, 688, 876, 1081, 1309, 1563, 1850, 2182, 2573, 3051, 3665, 4525, 5973, 33, 102, 173, 247, 323,
