@@ -48,6 +48,11 @@ def at_most(name: str, value: float, unit: str, limit: float) -> Result:
     return Result(name, value, unit, target=f"<= {limit:g} {unit}", met=value <= limit)
 
 
+def at_least(name: str, value: float, unit: str, limit: float) -> Result:
+    """A figure that should reach `limit`. One that is not a number misses it."""
+    return Result(name, value, unit, target=f">= {limit:g} {unit}".rstrip(), met=value >= limit)
+
+
 def against(
     name: str, value: float, unit: str, peer: str, peer_value: float, ratio: float, limit: float | None = None
 ) -> Result:
