@@ -62,6 +62,9 @@ def load_benchmarks(folder: Path) -> ModuleType:
     init = folder / "__init__.py"
     if not init.is_file():
         raise CliError(f"no benchmarks in {folder}; run this in a checkout of the project")
+    loaded = sys.modules.get("bench")
+    if loaded is not None and loaded.__file__ == str(init):
+        return loaded
     spec = importlib.util.spec_from_file_location("bench", init, submodule_search_locations=[str(folder)])
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
