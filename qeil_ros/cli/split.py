@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 def split(
     model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="the whole model")],
     directory: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="the model folder to make", show_default=False)
+        Path | None, typer.Argument(metavar="DIR", help="the model folder to make", show_default=False)
     ] = None,
     list_cuts: Annotated[
         bool, typer.Option("--list", help="show where the model can be cut, and what each cut costs")

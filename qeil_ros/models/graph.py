@@ -144,7 +144,7 @@ class Graph:
         if self.image in reached:
             return (
                 f"{', '.join(map(repr, tensors))} is no cut: the outputs also need the image through "
-                f"{' -> '.join(self._around(reached, set(tensors)))}"
+                f"{' -> '.join(self._around(reached, set(tensors)))}{self._near(tensors[0])}"
             )
         return ""
 
@@ -227,6 +227,15 @@ class Graph:
             for index, name in enumerate(outputs):
                 labels[name] = f"{kind}_{counts[kind]}" + (f"_{index}" if len(outputs) > 1 else "")
         return labels
+
+    def _near(self, tensor: str) -> str:
+        """The single-tensor cuts before and behind a tensor, for the user."""
+        at = next(index for index, node in enumerate(self.path, 1) if tensor in node.output)
+        cuts = self.cuts()
+        before = [self.labels[cut.tensors[0]] for cut in cuts if cut.position < at][-1:]
+        behind = [self.labels[cut.tensors[0]] for cut in cuts if cut.position > at][:1]
+        names = " and ".join([*before, *behind])
+        return f"; the nearest cuts are {names}" if names else ""
 
     def _around(self, reached: set[str], tensors: set[str]) -> list[str]:
         """A way from the image to the outputs past `tensors`, shortened to its first and last steps."""

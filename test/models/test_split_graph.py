@@ -99,7 +99,8 @@ def test_a_tensor_is_found_by_its_short_name_and_by_its_node():
 def test_what_is_no_cut_is_told_with_the_way_around_it():
     graph = Graph(split_graphs.residual())
     assert graph.is_cut(["e"]) == (
-        "'e' is no cut: the outputs also need the image through image -> a -> ... -> i -> scores"
+        "'e' is no cut: the outputs also need the image through image -> a -> ... -> i -> scores; "
+        "the nearest cuts are relu_1 and add_1"
     )
     assert "is an output of the graph" in graph.is_cut(["scores"])
     assert "does not follow from the image" in graph.is_cut(["image"])
