@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -309,9 +309,18 @@ def prepared(preprocessor: Preprocessor, pixels: NDArray[np.uint8]) -> NDArray[A
     return preprocessor(np.ascontiguousarray(pixels), width, height, 3 * width, "rgb8")
 
 
+@runtime_checkable
+class _Widths(Protocol):
+    """An agent part that holds its weights at several widths."""
+
+    bits: int
+
+    def set_bits(self, bits: int) -> None: ...
+
+
 def _set_width(agent: AgentPart, bits: int) -> str:
     """Has the agent part run with weights of that many bits; else says why it cannot."""
-    if not hasattr(agent, "set_bits"):
+    if not isinstance(agent, _Widths):
         return f"weights of {bits} bits: this agent part has only the width that is stored"
     try:
         agent.set_bits(bits)
