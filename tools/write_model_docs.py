@@ -65,7 +65,7 @@ def _targets(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             (
                 r["name"],
                 f"{_number(r['value'])} {r['unit']}".strip(),
-                r["target"] or "",
+                (r["target"] or "").strip(),
                 {True: "met", False: "**missed**", None: ""}[r["met"]],
             )
             for r in results
