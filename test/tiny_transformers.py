@@ -18,6 +18,7 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 torch.set_num_threads(1)
+transformers.utils.logging.disable_progress_bar()
 
 WORDS = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", *(f"w{index}" for index in range(60))]
 VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}

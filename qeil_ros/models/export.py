@@ -101,9 +101,9 @@ def export(
         try:
             make = _generator if found.architecture in GENERATORS else _encoder
             document = make(transformers, job)
-        except (OSError, ValueError, RuntimeError) as error:
-            if isinstance(error, ModelError):
-                raise
+        except ModelError:
+            raise
+        except Exception as error:  # transformers lets through whatever its libraries raise
             raise ModelError(f"{source}: cannot be exported: {error}") from error
         for text in found.legal_files():
             shutil.copyfile(text, draft / text.name)

@@ -72,9 +72,9 @@ class ServedModel:
             model = _stripped(getattr(transformers, family.architecture), family, cuts).from_pretrained(
                 path, config=config, dtype=dtype, local_files_only=True, use_safetensors=True
             )
-        except (OSError, ValueError, RuntimeError) as error:
-            if isinstance(error, ModelError):
-                raise
+        except ModelError:
+            raise
+        except Exception as error:  # transformers lets through whatever its libraries raise
             raise ModelError(f"{path}: transformers cannot load it: {error}") from error
         self._family, self._dtype = family, dtype
         self._model = model.eval().to(self._torch_device)
@@ -103,7 +103,7 @@ class ServedModel:
         import torch
 
         beams = self.task.options.get("num_beams", 1) != 1
-        given = torch.tensor(features).to(self._torch_device, self._dtype)
+        given = torch.tensor(np.ascontiguousarray(features)).to(self._torch_device, self._dtype)
         prompt = torch.tensor([self._prompt] * len(features), device=self._torch_device)
         with self._one_at_a_time, torch.inference_mode():
             try:
