@@ -9,19 +9,8 @@ typedef struct { /* one for each coder object: about 2 MB, of which small tensor
     qeil_rans_layout layout;
     qeil_rans_choice choice;
     qeil_rans_notes notes;
+    size_t escapes;
 } qeil_rans_work;
-
-/* Sets the shape of a layout for the axis counted from the last; returns the number of elements. */
-static size_t qeil_rans_shape(qeil_rans_layout *layout, const size_t *shape, int dimensions, int axis) {
-    layout->axis = axis;
-    layout->outer = layout->inner = 1;
-    for (int d = 0; d < dimensions; d++) {
-        if (d < dimensions - 1 - axis) layout->outer *= shape[d];
-        else if (d == dimensions - 1 - axis) layout->size = shape[d];
-        else layout->inner *= shape[d];
-    }
-    return layout->outer * layout->size * layout->inner;
-}
 
 /* The least code; escapes cannot carry INT16_MIN. */
 QEIL_CLONES static int16_t qeil_rans_least(const int16_t *codes, size_t n) {
@@ -41,20 +30,24 @@ QEIL_CLONES static size_t qeil_rans_escapes(const uint8_t *symbols, size_t n, in
 static size_t qeil_rans_prepare(qeil_rans_work *work, const void *codes, int is_signed, int negative, size_t n, uint8_t *symbols) {
     qeil_rans_layout *layout = &work->layout;
     qeil_rans_choose(&work->choice, layout, codes, is_signed, negative, symbols);
-    size_t escapes = 0, done = 0, index = 0;
+    size_t done = 0, index = 0;
+    work->escapes = 0;
+    work->notes.count = 0;
+    qeil_rans_note_layout(&work->notes, layout);
+    if (qeil_rans_band_at(layout, 0, 0).cells == layout->cells &&
+        work->choice.symbols <= qeil_rans_table(layout, layout->table[0])->escape)
+        return n + work->notes.count; /* one band without escapes: its symbols are there already */
     for (size_t cell = 0; cell < layout->cells;) {
         const qeil_rans_band band = qeil_rans_band_at(layout, cell, index);
         const qeil_rans_model *model = qeil_rans_table(layout, band.table);
         const size_t count = band.width * layout->outer;
         qeil_rans_gather(codes, is_signed, layout, &band, model->escape, symbols + done);
-        if (model->escape < QEIL_RANS_SYMBOLS) escapes += qeil_rans_escapes(symbols + done, count, model->escape);
+        if (model->escape < QEIL_RANS_SYMBOLS) work->escapes += qeil_rans_escapes(symbols + done, count, model->escape);
         done += count;
         index = (band.first + band.width) / layout->inner;
         cell += band.cells;
     }
-    work->notes.count = 0;
-    qeil_rans_note_layout(&work->notes, layout);
-    return n + 3 * escapes + work->notes.count;
+    return n + 3 * work->escapes + work->notes.count;
 }
 
 /* Encode, second half: writes backwards from `end`, where there is room for the words, 2 bytes more and the states; returns the
@@ -65,7 +58,7 @@ static uint8_t *qeil_rans_write(qeil_rans_work *work, const void *codes, int is_
     const size_t layout_notes = notes->count;
     qeil_rans_writer writer;
     qeil_rans_begin(&writer, qeil_rans_lanes(n), end);
-    for (int pass = 0; pass < 2; pass++) { /* escapes, then symbols: the decoder meets them the other way round */
+    for (int pass = work->escapes == 0; pass < 2; pass++) { /* escapes, then symbols: the decoder meets them the other way round */
         size_t left = n, cell = layout->cells;
         while (cell > 0) {
             size_t first = cell - 1;
@@ -81,6 +74,10 @@ static uint8_t *qeil_rans_write(qeil_rans_work *work, const void *codes, int is_
                 qeil_rans_encode(&writer, model, symbols + left, count, left);
             } else if (model->escape < QEIL_RANS_SYMBOLS) {
                 for (size_t i = count; i-- > 0;) {
+                    if ((i + 1) % 256 == 0 && qeil_rans_escapes(symbols + left + i - 255, 256, model->escape) == 0) {
+                        i -= 255;
+                        continue;
+                    }
                     if (symbols[left + i] != model->escape) continue;
                     notes->count = layout_notes;
                     qeil_rans_note_number(notes, qeil_rans_index(codes, is_signed, qeil_rans_place(layout, &band, i)));

@@ -5,71 +5,40 @@
 
 #include "rans_scan.h"
 
-#define QEIL_RANS_CHOICE_CELLS 128 /* at most so many cells in the encoder's choice: two histograms' worth of cache */
+#define QEIL_RANS_CHOICE_CELLS 64 /* at most, for the encoder: so many histograms fit its cache */
 #define QEIL_RANS_TABLES (QEIL_RANS_SCALES + QEIL_RANS_SENT + 1)
 #define QEIL_RANS_SMALL_CODES 16384 /* fewer codes than this: cells by octaves */
 #define QEIL_RANS_CELL_CODES 1024   /* at least, where there are many */
+#define QEIL_RANS_SAMPLE 32768      /* codes that the cells' histograms are made of, about; of fewer, all */
+#define QEIL_RANS_SAMPLE_RUN 64
+#define QEIL_RANS_SENT_CODES 4096   /* from here on a table may be worth sending */
 
 typedef struct {
     uint32_t histogram[QEIL_RANS_CHOICE_CELLS][QEIL_RANS_SYMBOLS]; /* indices over 254 count as 255 */
     uint32_t total[QEIL_RANS_SYMBOLS];
     uint32_t step[QEIL_RANS_TABLES][QEIL_RANS_TABLES]; /* bits of going from one table to another */
-    uint32_t cost[QEIL_RANS_CHOICE_CELLS][QEIL_RANS_TABLES];
+    uint64_t fixed[QEIL_RANS_CHOICE_CELLS][QEIL_RANS_SCALES]; /* bits of each cell under the static tables */
     uint8_t from[QEIL_RANS_CHOICE_CELLS][QEIL_RANS_TABLES];
     uint8_t table[QEIL_RANS_CHOICE_CELLS];
-    int symbols; /* used: the largest index that occurs, plus 1 */
+    uint32_t stride; /* each of the cells' counts stands for so many */
+    int symbols;     /* used: the largest index that occurs, plus 1 */
 } qeil_rans_choice;
 
-/* Counts into four histograms in turn, so that equal neighbours do not wait for each other. */
+/* Adds the counts of all symbols; into eight histograms in turn, so that equal neighbours do not wait for each other. */
 static void qeil_rans_count(const uint8_t *symbols, size_t n, uint32_t *histogram) {
-    if (n < 512) {
-        for (size_t i = 0; i < n; i++) histogram[symbols[i]]++;
-        return;
-    }
-    uint32_t part[4][QEIL_RANS_SYMBOLS];
+    uint32_t part[8][QEIL_RANS_SYMBOLS];
     memset(part, 0, sizeof part);
     size_t i = 0;
     for (; i + 8 <= n; i += 8) {
         uint64_t eight;
         memcpy(&eight, symbols + i, 8);
-        part[0][eight & 255]++;
-        part[1][eight >> 8 & 255]++;
-        part[2][eight >> 16 & 255]++;
-        part[3][eight >> 24 & 255]++;
-        part[0][eight >> 32 & 255]++;
-        part[1][eight >> 40 & 255]++;
-        part[2][eight >> 48 & 255]++;
-        part[3][eight >> 56]++;
+#pragma GCC unroll 8
+        for (int k = 0; k < 8; k++) part[k][eight >> (8 * k) & 255]++;
     }
     for (; i < n; i++) part[0][symbols[i]]++;
-    for (int s = 0; s < QEIL_RANS_SYMBOLS; s++) histogram[s] += part[0][s] + part[1][s] + part[2][s] + part[3][s];
-}
-
-/* Histograms of all cells; `symbols` is scratch for n. Returns whether every cell's table would do without an escape. */
-static void qeil_rans_histograms(qeil_rans_choice *choice, const qeil_rans_layout *layout, const void *codes, int is_signed,
-                                 uint8_t *symbols) {
-    const size_t row = layout->size * layout->inner;
-    const qeil_rans_band all = {0, layout->cells, 0, row, 0};
-    qeil_rans_gather(codes, is_signed, layout, &all, QEIL_RANS_SYMBOLS - 1 + !is_signed, symbols);
-    memset(choice->histogram, 0, layout->cells * sizeof choice->histogram[0]);
-    if (layout->cells == 1) {
-        qeil_rans_count(symbols, layout->outer * row, choice->histogram[0]);
-    } else {
-        for (size_t o = 0; o < layout->outer; o++) {
-            size_t index = 0;
-            for (size_t cell = 0; cell < layout->cells; cell++) {
-                const size_t next = qeil_rans_next(layout->grid, layout->size, index);
-                qeil_rans_count(symbols + o * row + index * layout->inner, (next - index) * layout->inner, choice->histogram[cell]);
-                index = next;
-            }
-        }
+    for (int s = 0; s < QEIL_RANS_SYMBOLS; s++) {
+        for (int k = 0; k < 8; k++) histogram[s] += part[k][s];
     }
-    memset(choice->total, 0, sizeof choice->total);
-    for (size_t cell = 0; cell < layout->cells; cell++) {
-        for (int s = 0; s < QEIL_RANS_SYMBOLS; s++) choice->total[s] += choice->histogram[cell][s];
-    }
-    choice->symbols = QEIL_RANS_SYMBOLS;
-    while (choice->symbols > 1 && choice->total[choice->symbols - 1] == 0) choice->symbols--;
 }
 
 /* Bits, in 1/256, of a histogram under a model. */
@@ -79,17 +48,50 @@ QEIL_CLONES static uint64_t qeil_rans_bits_of(const uint32_t *histogram, const u
     return sum;
 }
 
-/* How many symbols a sent table should have: a rare last one is cheaper by the escape. */
-static int qeil_rans_alphabet(const uint32_t *histogram, int symbols, int is_signed) {
-    int best = symbols, least = is_signed ? QEIL_RANS_SYMBOLS - 1 : QEIL_RANS_SYMBOLS;
-    int64_t saved = 0, most = 0;
-    if (best > least) best = least;
-    for (int i = symbols - 1; i > 0; i--) {
-        saved += 3 * 256; /* about what an entry takes */
-        if (histogram[i]) saved -= (int64_t)qeil_rans_number_cost((uint32_t)i) * histogram[i];
-        if (i > least || saved - 12 * 256 > most) best = i < least ? i : least, most = saved - 12 * 256;
+/* The cells' histograms from every `stride`-th row, or where rows are few, from every `stride`-th piece of a run. */
+static void qeil_rans_sample(qeil_rans_choice *choice, const qeil_rans_layout *layout, const uint8_t *symbols, size_t stride) {
+    const size_t row = layout->size * layout->inner;
+    const size_t rows = layout->outer >= 4 * stride ? stride : 1, pieces = rows == stride ? 1 : stride;
+    size_t begin[QEIL_RANS_CHOICE_CELLS + 1], index = 0;
+    for (size_t cell = 0; cell <= layout->cells; cell++) {
+        begin[cell] = index * layout->inner;
+        index = qeil_rans_next(layout->grid, layout->size, index);
     }
-    return best;
+    memset(choice->histogram, 0, layout->cells * sizeof choice->histogram[0]);
+    for (size_t o = 0; o < layout->outer; o += rows) {
+        const uint8_t *at = symbols + o * row;
+        for (size_t cell = 0; cell < layout->cells; cell++) {
+            uint32_t *histogram = choice->histogram[cell];
+            for (size_t i = begin[cell]; i < begin[cell + 1]; i += QEIL_RANS_SAMPLE_RUN * pieces) {
+                const size_t left = begin[cell + 1] - i, run = left < QEIL_RANS_SAMPLE_RUN ? left : QEIL_RANS_SAMPLE_RUN;
+                for (size_t k = 0; k < run; k++) histogram[at[i + k]]++;
+            }
+        }
+    }
+}
+
+/* All histograms, and the cells' bits under the static tables; fills `symbols`, all codes in the tensor's order. */
+static void qeil_rans_histograms(qeil_rans_choice *choice, const qeil_rans_layout *layout, const void *codes, int is_signed,
+                                 uint8_t *symbols) {
+    const size_t row = layout->size * layout->inner, n = layout->outer * row;
+    const qeil_rans_band all = {0, layout->cells, 0, row, 0};
+    const size_t stride = layout->cells > 1 && n >= 2 * QEIL_RANS_SAMPLE ? n / QEIL_RANS_SAMPLE : 1;
+    qeil_rans_gather(codes, is_signed, layout, &all, QEIL_RANS_SYMBOLS - 1 + !is_signed, symbols);
+    memset(choice->total, 0, sizeof choice->total);
+    qeil_rans_count(symbols, n, choice->total);
+    if (layout->cells == 1) memcpy(choice->histogram[0], choice->total, sizeof choice->total);
+    else qeil_rans_sample(choice, layout, symbols, stride);
+    choice->symbols = QEIL_RANS_SYMBOLS;
+    while (choice->symbols > 1 && choice->total[choice->symbols - 1] == 0) choice->symbols--;
+    choice->stride = (uint32_t)stride;
+    for (size_t cell = 0; cell < layout->cells; cell++) {
+        for (int scale = 0; scale < QEIL_RANS_SCALES; scale++) {
+            const uint32_t *cost = qeil_rans_statics[layout->family][scale].cost;
+            choice->fixed[cell][scale] = qeil_rans_bits_of(choice->histogram[cell], cost, choice->symbols) * stride;
+        }
+        /* A sample does not show that a cell is all zeros, which is all that scale 0 can code. */
+        if (stride > 1) choice->fixed[cell][0] = UINT64_MAX / 4;
+    }
 }
 
 /* The exponents at a resolution for a histogram. */
@@ -102,15 +104,15 @@ static void qeil_rans_exponents(qeil_rans_sent *sent, const uint32_t *histogram)
         if (count[i] > most) most = count[i];
         sum += count[i];
     }
-    const int peak = qeil_log2_256(most);
+    const int peak = qeil_rans_log2(most);
     const uint32_t slots = (uint32_t)(((uint64_t)most << QEIL_RANS_BITS) / sum);
-    const int least = top - ((qeil_log2_256(slots) << sent->resolution) >> 8); /* about one slot */
+    const int least = top - ((qeil_rans_log2(slots) << sent->resolution) >> 8); /* about one slot */
     for (int i = 0; i <= sent->symbols && i < QEIL_RANS_SYMBOLS; i++) {
         if (count[i] == 0) {
             sent->exponent[i] = 0;
             continue;
         }
-        const int below = peak - qeil_log2_256(count[i]);
+        const int below = peak - qeil_rans_log2(count[i]);
         const int exponent = top - (((below << sent->resolution) + 128) >> 8);
         sent->exponent[i] = (uint8_t)(exponent > least ? exponent : least > 1 ? least : 1);
     }
@@ -119,80 +121,102 @@ static void qeil_rans_exponents(qeil_rans_sent *sent, const uint32_t *histogram)
 /* Bits, in 1/256, of a definition; sets its spread to the best. */
 static uint64_t qeil_rans_definition_bits(qeil_rans_sent *sent, int family) {
     uint64_t least = UINT64_MAX;
-    int best = 0;
+    uint32_t histogram[QEIL_RANS_SYMBOLS] = {0};
+    for (int i = 0; i <= sent->symbols && i < QEIL_RANS_SYMBOLS; i++)
+        histogram[qeil_zigzag((int)sent->exponent[i] - qeil_rans_expected(sent, family, i))]++;
     for (int spread = 0; spread < 8; spread++) {
-        uint64_t bits = 13 * 256;
-        for (int i = 0; i <= sent->symbols && i < QEIL_RANS_SYMBOLS; i++) {
-            const uint32_t index = qeil_zigzag((int)sent->exponent[i] - qeil_rans_expected(sent, family, i));
-            bits += QEIL_RANS_SPREAD(spread)->cost[index];
-        }
-        if (bits < least) least = bits, best = spread;
+        const uint64_t bits = qeil_rans_bits_of(histogram, QEIL_RANS_SPREAD(spread)->cost, QEIL_RANS_SYMBOLS);
+        if (bits < least) least = bits, sent->spread = spread;
     }
-    sent->spread = best;
-    return least;
+    return 13 * 256 + least;
 }
 
-/* The table to send for a histogram, at the resolution that takes the least bits; returns the bits of its definition. */
-static uint64_t qeil_rans_define(qeil_rans_layout *layout, int t, const uint32_t *histogram, int symbols, int is_signed) {
+/* Sets definition t for so many symbols at a resolution; returns its bits and those of the histogram. */
+static uint64_t qeil_rans_try(qeil_rans_layout *layout, int t, const uint32_t *histogram, int used, int symbols, int resolution,
+                              uint64_t *definition) {
     qeil_rans_sent *sent = &layout->definition[t];
-    uint64_t least = UINT64_MAX, definition = 0;
-    qeil_rans_sent best;
-    sent->symbols = qeil_rans_alphabet(histogram, symbols, is_signed);
-    for (int resolution = 0; resolution < 4; resolution++) {
-        sent->resolution = resolution;
-        qeil_rans_exponents(sent, histogram);
-        const uint64_t bits = qeil_rans_definition_bits(sent, layout->family);
-        qeil_rans_build(&layout->model[t], sent);
-        const uint64_t sum = bits + qeil_rans_bits_of(histogram, layout->model[t].cost, symbols);
-        if (sum < least) least = sum, definition = bits, best = *sent;
+    sent->symbols = symbols;
+    sent->resolution = resolution;
+    qeil_rans_exponents(sent, histogram);
+    *definition = qeil_rans_definition_bits(sent, layout->family);
+    qeil_rans_set_sent(&layout->model[t], sent);
+    return *definition + qeil_rans_bits_of(histogram, layout->model[t].cost, used);
+}
+
+/* The table to send for a histogram with the least bits; returns the bits of its definition. Rare symbols at the end are worth a slot
+ * each or are left to the escape: tails of up to 2^k counts are tried. */
+static uint64_t qeil_rans_define(qeil_rans_layout *layout, int t, const uint32_t *histogram, int used, int is_signed) {
+    const int all = is_signed && used == QEIL_RANS_SYMBOLS ? used - 1 : used;
+    uint64_t least = UINT64_MAX, definition = 0, total = 0, tail = 0;
+    int best_symbols = all, best_resolution = 0;
+    for (int i = 0; i < used; i++) total += histogram[i];
+    for (int symbols = all, tried = 0; symbols > 0; symbols--) {
+        if (symbols == all || (tail > 0 && tail >= (uint64_t)tried)) {
+            const uint64_t bits = qeil_rans_try(layout, t, histogram, used, symbols, 2, &definition);
+            if (bits < least) least = bits, best_symbols = symbols;
+            tried = tail > 0 ? (int)(4 * tail) : 1;
+        }
+        tail += histogram[symbols - 1];
+        if (tail > total >> 5 || tail > 1u << 20) break;
     }
-    *sent = best;
-    qeil_rans_build(&layout->model[t], sent);
+    least = UINT64_MAX;
+    for (int resolution = 0; resolution < 4; resolution++) {
+        const uint64_t bits = qeil_rans_try(layout, t, histogram, used, best_symbols, resolution, &definition);
+        if (bits < least) least = bits, best_resolution = resolution;
+    }
+    qeil_rans_try(layout, t, histogram, used, best_symbols, best_resolution, &definition);
+    qeil_rans_set_slots(&layout->model[t]);
     return definition;
+}
+
+/* For each table the cheapest way to it from those of the cell before; returns the least of all. */
+QEIL_CLONES static uint32_t qeil_rans_advance(const uint32_t *last, uint32_t (*step)[QEIL_RANS_TABLES], int tables, uint32_t *best,
+                                              uint32_t *from) {
+    for (int b = 0; b < QEIL_RANS_TABLES; b++) best[b] = UINT32_MAX, from[b] = 0;
+    for (int a = 0; a < tables; a++) {
+        const uint32_t so_far = last[a];
+        for (int b = 0; b < QEIL_RANS_TABLES; b++) {
+            const uint32_t candidate = so_far + step[a][b];
+            from[b] = candidate < best[b] ? (uint32_t)a : from[b];
+            best[b] = candidate < best[b] ? candidate : best[b];
+        }
+    }
+    uint32_t least = UINT32_MAX;
+    for (int b = 0; b < tables; b++) least = best[b] < least ? best[b] : least;
+    return least;
 }
 
 /* Bits of one table for each cell, the differences coded; fills choice->table. Dynamic programming over the cells. */
 static uint64_t qeil_rans_assign(qeil_rans_choice *choice, const qeil_rans_layout *layout) {
     const int tables = layout->sent + QEIL_RANS_SCALES;
-    uint32_t last[QEIL_RANS_TABLES];
+    uint32_t last[QEIL_RANS_TABLES], now[QEIL_RANS_TABLES], from[QEIL_RANS_TABLES];
     uint64_t base = 0;
+    memset(choice->step, 0, sizeof choice->step);
     for (int a = 0; a < tables; a++) {
         for (int b = 0; b < tables; b++) choice->step[a][b] = QEIL_RANS_STEPS->cost[qeil_zigzag(b - a)];
     }
+    for (int t = 0; t < tables; t++) last[t] = t == (layout->sent ? 0 : QEIL_RANS_USUAL) ? 0 : QEIL_RANS_NEVER;
     for (size_t cell = 0; cell < layout->cells; cell++) {
         uint64_t bits[QEIL_RANS_TABLES], least = UINT64_MAX;
         for (int t = 0; t < tables; t++) {
-            bits[t] = qeil_rans_bits_of(choice->histogram[cell], qeil_rans_table(layout, t)->cost, choice->symbols);
+            bits[t] = t >= layout->sent ? choice->fixed[cell][t - layout->sent]
+                                        : qeil_rans_bits_of(choice->histogram[cell], layout->model[t].cost, choice->symbols) *
+                                              choice->stride;
             if (bits[t] < least) least = bits[t];
         }
-        uint32_t now[QEIL_RANS_TABLES];
-        uint32_t smallest = UINT32_MAX;
-        for (int b = 0; b < tables; b++) {
-            uint32_t best = UINT32_MAX;
-            int from = 0;
-            if (cell == 0) {
-                best = choice->step[layout->sent ? 0 : QEIL_RANS_USUAL][b];
-            } else {
-                for (int a = 0; a < tables; a++) {
-                    const uint32_t candidate = last[a] + choice->step[a][b];
-                    if (candidate < best) best = candidate, from = a;
-                }
-            }
-            const uint64_t over = bits[b] - least;
-            now[b] = best + (over < QEIL_RANS_NEVER ? (uint32_t)over : QEIL_RANS_NEVER);
-            choice->from[cell][b] = (uint8_t)from;
-            if (now[b] < smallest) smallest = now[b];
-        }
-        base += least + smallest;
-        for (int b = 0; b < tables; b++) { /* relative to the best, so that the sums stay small */
-            now[b] -= smallest;
-            last[b] = now[b] < QEIL_RANS_NEVER ? now[b] : QEIL_RANS_NEVER;
+        const uint32_t way = qeil_rans_advance(last, choice->step, tables, now, from);
+        base += least + way;
+        for (int t = 0; t < tables; t++) { /* relative, so that the sums stay small */
+            const uint64_t over = bits[t] - least + (now[t] - way);
+            last[t] = over < QEIL_RANS_NEVER ? (uint32_t)over : QEIL_RANS_NEVER;
+            choice->from[cell][t] = (uint8_t)from[t];
         }
     }
     int table = 0;
     for (int t = 1; t < tables; t++) {
         if (last[t] < last[table]) table = t;
     }
+    base += last[table];
     for (size_t cell = layout->cells; cell-- > 0;) {
         choice->table[cell] = (uint8_t)table;
         table = choice->from[cell][table];
@@ -219,7 +243,7 @@ static void qeil_rans_choose(qeil_rans_choice *choice, qeil_rans_layout *layout,
     qeil_rans_histograms(choice, layout, codes, is_signed, symbols);
     const uint64_t bits = qeil_rans_assign(choice, layout);
     memcpy(layout->table, choice->table, layout->cells);
-    if (n < QEIL_RANS_CELL_CODES) return;
+    if (n < QEIL_RANS_SENT_CODES) return;
     const uint64_t definition = qeil_rans_define(layout, 0, choice->total, choice->symbols, is_signed);
     layout->sent = 1;
     if (definition + qeil_rans_assign(choice, layout) < bits) memcpy(layout->table, choice->table, layout->cells);

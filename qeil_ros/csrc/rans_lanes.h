@@ -5,13 +5,14 @@
 #ifndef QEIL_RANS_LANES_H
 #define QEIL_RANS_LANES_H
 
+#include "rans_avx512.h"
 #include "rans_model.h"
 
 #define QEIL_RANS_LANES 32
 
-/* 1 lane for less than 2^14 codes, 8 for less than 2^17, 32 from there on. */
+/* A lane costs 3 bytes, which few codes should not pay. */
 QEIL_INLINE int qeil_rans_lanes(size_t codes) {
-    return codes < (size_t)1 << 14 ? 1 : codes < (size_t)1 << 17 ? 8 : QEIL_RANS_LANES;
+    return codes < (size_t)1 << 15 ? 1 : codes < (size_t)1 << 18 ? 16 : QEIL_RANS_LANES;
 }
 
 QEIL_INLINE uint32_t qeil_load16(const uint8_t *at) {
@@ -51,53 +52,58 @@ QEIL_INLINE uint32_t qeil_rans_push(uint32_t state, const qeil_rans_symbol *symb
     return state + symbol->start + quotient * symbol->rest;
 }
 
-/* Symbols [0, n), the last first; the first of them is in lane `phase`. Writes at most n words. */
-QEIL_INLINE void qeil_rans_encode_run(qeil_rans_writer *writer, const qeil_rans_model *model, const uint8_t *symbols, size_t n,
-                                      size_t phase, const size_t lanes) {
+/* Symbols [0, n) one by one, the last first. */
+QEIL_INLINE void qeil_rans_encode_some(qeil_rans_writer *writer, const qeil_rans_model *model, const uint8_t *symbols, size_t n,
+                                       size_t number) {
+    while (n-- > 0) {
+        uint32_t *state = &writer->state[(number + n) % (size_t)writer->lanes];
+        *state = qeil_rans_push(*state, &model->encode[symbols[n]], &writer->at);
+    }
+}
+
+/* Rounds of all lanes, the last symbol first; n is a multiple of the lanes. */
+QEIL_INLINE void qeil_rans_encode_rounds(qeil_rans_writer *writer, const qeil_rans_symbol *table, const uint8_t *symbols, size_t n,
+                                         const size_t lanes) {
     uint32_t state[QEIL_RANS_LANES];
     uint8_t *at = writer->at;
     memcpy(state, writer->state, lanes * sizeof *state);
-    while (n > 0 && (phase + n) % lanes != 0) {
-        n--;
-        const size_t lane = (phase + n) % lanes;
-        state[lane] = qeil_rans_push(state[lane], &model->encode[symbols[n]], &at);
-    }
-    while (n >= lanes) {
-        n -= lanes;
-#pragma GCC unroll 32
-        for (size_t lane = lanes; lane-- > 0;)
-            state[lane] = qeil_rans_push(state[lane], &model->encode[symbols[n + lane]], &at);
-    }
     while (n > 0) {
-        n--;
-        const size_t lane = (phase + n) % lanes;
-        state[lane] = qeil_rans_push(state[lane], &model->encode[symbols[n]], &at);
+        n -= lanes;
+#pragma GCC unroll 8
+        for (size_t lane = lanes; lane-- > 0;) state[lane] = qeil_rans_push(state[lane], &table[symbols[n + lane]], &at);
     }
     memcpy(writer->state, state, lanes * sizeof *state);
     writer->at = at;
 }
 
-QEIL_CLONES static void qeil_rans_encode_1(qeil_rans_writer *writer, const qeil_rans_model *model, const uint8_t *symbols, size_t n) {
-    qeil_rans_encode_run(writer, model, symbols, n, 0, 1);
+static void qeil_rans_encode_1(qeil_rans_writer *writer, const qeil_rans_symbol *table, const uint8_t *symbols, size_t n) {
+    qeil_rans_encode_rounds(writer, table, symbols, n, 1);
 }
 
-QEIL_CLONES static void qeil_rans_encode_8(qeil_rans_writer *writer, const qeil_rans_model *model, const uint8_t *symbols, size_t n,
-                                           size_t phase) {
-    qeil_rans_encode_run(writer, model, symbols, n, phase, 8);
+static void qeil_rans_encode_16(qeil_rans_writer *writer, const qeil_rans_symbol *table, const uint8_t *symbols, size_t n) {
+    qeil_rans_encode_rounds(writer, table, symbols, n, 16);
 }
 
-QEIL_CLONES static void qeil_rans_encode_32(qeil_rans_writer *writer, const qeil_rans_model *model, const uint8_t *symbols, size_t n,
-                                            size_t phase) {
-    qeil_rans_encode_run(writer, model, symbols, n, phase, 32);
+static void qeil_rans_encode_32(qeil_rans_writer *writer, const qeil_rans_symbol *table, const uint8_t *symbols, size_t n) {
+    qeil_rans_encode_rounds(writer, table, symbols, n, 32);
 }
 
-/* Symbols [0, n) of one model, the first of them number `number` of the coded order. */
+/* Symbols [0, n) of one model, the first of them number `number` of the coded order. Writes at most n words. */
 static void qeil_rans_encode(qeil_rans_writer *writer, const qeil_rans_model *model, const uint8_t *symbols, size_t n, size_t number) {
     if (model->only >= 0) return; /* certain: nothing to write */
-    const size_t phase = number % (size_t)writer->lanes;
-    if (writer->lanes == 1) qeil_rans_encode_1(writer, model, symbols, n);
-    else if (writer->lanes == 8) qeil_rans_encode_8(writer, model, symbols, n, phase);
-    else qeil_rans_encode_32(writer, model, symbols, n, phase);
+    const size_t lanes = (size_t)writer->lanes;
+    size_t first = (lanes - number % lanes) % lanes;
+    if (first > n) first = n;
+    const size_t last = (n - first) % lanes, rounds = n - first - last;
+    qeil_rans_encode_some(writer, model, symbols + first + rounds, last, number + first + rounds);
+    if (lanes == 1) qeil_rans_encode_1(writer, model->encode, symbols + first, rounds);
+#ifdef QEIL_RANS_AVX512
+    else if (qeil_rans_has_avx512())
+        qeil_rans_encode_avx512(writer->state, &writer->at, model->encode, symbols + first, rounds, lanes);
+#endif
+    else if (lanes == 16) qeil_rans_encode_16(writer, model->encode, symbols + first, rounds);
+    else qeil_rans_encode_32(writer, model->encode, symbols + first, rounds);
+    qeil_rans_encode_some(writer, model, symbols, first, number);
 }
 
 /* One interval of 4096 slots, in lane 0. */
@@ -202,12 +208,19 @@ QEIL_INLINE size_t qeil_rans_decode_rounds(qeil_rans_reader *reader, const uint3
     size_t done = 0;
     memcpy(state, reader->state, lanes * sizeof *state);
     for (; n - done >= lanes && (size_t)(reader->end - at) >= 2 * lanes; done += lanes) {
-#pragma GCC unroll 32
+#pragma GCC unroll 8
         for (size_t lane = 0; lane < lanes; lane++) {
             const uint32_t low = qeil_rans_step(state[lane], slots, &symbols[done + lane]);
-            const uint32_t full = low << 16 | qeil_load16(at);
-            const int short_of = low < QEIL_RANS_LOW;
-            state[lane] = short_of ? full : low;
+            if (lanes == 1) { /* alone it waits for each step: a guess is faster than waiting */
+                state[lane] = low;
+                if (__builtin_expect(low < QEIL_RANS_LOW, 0)) {
+                    state[lane] = low << 16 | qeil_load16(at);
+                    at += 2;
+                }
+                continue;
+            }
+            const uint32_t short_of = low < QEIL_RANS_LOW; /* no branch: it would be guessed wrong too often */
+            state[lane] = low << (16 * short_of) | (qeil_load16(at) & (0u - short_of));
             at += 2 * short_of;
         }
     }
@@ -216,15 +229,15 @@ QEIL_INLINE size_t qeil_rans_decode_rounds(qeil_rans_reader *reader, const uint3
     return done;
 }
 
-QEIL_CLONES static size_t qeil_rans_decode_1(qeil_rans_reader *reader, const uint32_t *slots, uint8_t *symbols, size_t n) {
+static size_t qeil_rans_decode_1(qeil_rans_reader *reader, const uint32_t *slots, uint8_t *symbols, size_t n) {
     return qeil_rans_decode_rounds(reader, slots, symbols, n, 1);
 }
 
-QEIL_CLONES static size_t qeil_rans_decode_8(qeil_rans_reader *reader, const uint32_t *slots, uint8_t *symbols, size_t n) {
-    return qeil_rans_decode_rounds(reader, slots, symbols, n, 8);
+static size_t qeil_rans_decode_16(qeil_rans_reader *reader, const uint32_t *slots, uint8_t *symbols, size_t n) {
+    return qeil_rans_decode_rounds(reader, slots, symbols, n, 16);
 }
 
-QEIL_CLONES static size_t qeil_rans_decode_32(qeil_rans_reader *reader, const uint32_t *slots, uint8_t *symbols, size_t n) {
+static size_t qeil_rans_decode_32(qeil_rans_reader *reader, const uint32_t *slots, uint8_t *symbols, size_t n) {
     return qeil_rans_decode_rounds(reader, slots, symbols, n, 32);
 }
 
@@ -240,7 +253,11 @@ static int qeil_rans_decode(qeil_rans_reader *reader, const qeil_rans_model *mod
     if (!qeil_rans_decode_some(reader, model->slots, symbols, first, number)) return 0;
     size_t done = first;
     if (lanes == 1) done += qeil_rans_decode_1(reader, model->slots, symbols + done, n - done);
-    else if (lanes == 8) done += qeil_rans_decode_8(reader, model->slots, symbols + done, n - done);
+#ifdef QEIL_RANS_AVX512
+    else if (qeil_rans_has_avx512())
+        done += qeil_rans_decode_avx512(reader->state, &reader->at, reader->end, model->slots, symbols + done, n - done, lanes);
+#endif
+    else if (lanes == 16) done += qeil_rans_decode_16(reader, model->slots, symbols + done, n - done);
     else done += qeil_rans_decode_32(reader, model->slots, symbols + done, n - done);
     return qeil_rans_decode_some(reader, model->slots, symbols + done, n - done, number + done);
 }

@@ -13,7 +13,7 @@
 #define QEIL_RANS_EVEN 2    /* + k: cells of 2^k indices */
 #define QEIL_RANS_MAX_SHIFT 20
 #define QEIL_RANS_SMALL (&qeil_rans_statics[1][17]) /* for small numbers */
-#define QEIL_RANS_STEPS (&qeil_rans_statics[0][20]) /* for the differences of table numbers */
+#define QEIL_RANS_STEPS (&qeil_rans_statics[0][21]) /* for the differences of table numbers */
 #define QEIL_RANS_SPREAD(spread) (&qeil_rans_statics[0][17 + 2 * (spread)]) /* for the differences of exponents */
 #define QEIL_RANS_USUAL 20 /* the scale that the first cell's is a difference from */
 
@@ -57,14 +57,14 @@ QEIL_INLINE const qeil_rans_model *qeil_rans_table(const qeil_rans_layout *layou
     return table < layout->sent ? &layout->model[table] : &qeil_rans_statics[layout->family][table - layout->sent];
 }
 
-/* The static or sent tables of a layout whose definitions are set. Returns 0 where a table has no symbol. */
-static int qeil_rans_build(qeil_rans_model *model, const qeil_rans_sent *sent) {
-    uint32_t weights[QEIL_RANS_SYMBOLS];
+/* Frequencies and costs of a table that is sent; 0 where it has no symbol. */
+static int qeil_rans_set_sent(qeil_rans_model *model, const qeil_rans_sent *sent) {
+    uint32_t weights[QEIL_RANS_SYMBOLS] = {0};
     model->count = sent->symbols < QEIL_RANS_SYMBOLS ? sent->symbols + 1 : QEIL_RANS_SYMBOLS;
     model->escape = sent->symbols;
     for (int i = 0; i < model->count; i++) weights[i] = qeil_rans_weight(sent->exponent[i], sent->resolution);
     if (!qeil_rans_frequencies(weights, model->count, model->frequency)) return 0;
-    qeil_rans_finish(model);
+    qeil_rans_set_costs(model);
     return 1;
 }
 
@@ -183,7 +183,21 @@ static int qeil_rans_read_sent(qeil_rans_reader *reader, qeil_rans_layout *layou
         if (exponent < 0 || exponent > 13 << sent->resolution) return 0;
         sent->exponent[i] = (uint8_t)exponent;
     }
-    return qeil_rans_build(&layout->model[t], sent);
+    if (!qeil_rans_set_sent(&layout->model[t], sent)) return 0;
+    qeil_rans_set_slots(&layout->model[t]);
+    return 1;
+}
+
+/* Sets the shape for the axis counted from the last; returns the number of elements. */
+static size_t qeil_rans_shape(qeil_rans_layout *layout, const size_t *shape, int dimensions, int axis) {
+    layout->axis = axis;
+    layout->outer = layout->inner = 1;
+    for (int d = 0; d < dimensions; d++) {
+        if (d < dimensions - 1 - axis) layout->outer *= shape[d];
+        else if (d == dimensions - 1 - axis) layout->size = shape[d];
+        else layout->inner *= shape[d];
+    }
+    return layout->outer * layout->size * layout->inner;
 }
 
 /* The layout of a payload for a tensor of this shape; 0 where it is not valid. */
@@ -196,14 +210,8 @@ static int qeil_rans_read_layout(qeil_rans_reader *reader, qeil_rans_layout *lay
     if (axis < 0 || axis >= dimensions || sent < 0 || sent > QEIL_RANS_SENT) return 0;
     layout->family = family;
     layout->grid = grid;
-    layout->axis = axis;
     layout->sent = sent;
-    layout->outer = layout->inner = 1;
-    for (int d = 0; d < dimensions; d++) {
-        if (d < dimensions - 1 - axis) layout->outer *= shape[d];
-        else if (d == dimensions - 1 - axis) layout->size = shape[d];
-        else layout->inner *= shape[d];
-    }
+    qeil_rans_shape(layout, shape, dimensions, axis);
     layout->cells = qeil_rans_cells(grid, layout->size);
     if (layout->cells > QEIL_RANS_CELLS) return 0;
     for (int t = 0; t < sent; t++) {

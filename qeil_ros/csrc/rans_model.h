@@ -14,7 +14,7 @@
 #define QEIL_RANS_SCALES 32
 #define QEIL_RANS_NEVER (1u << 28) /* the cost, in 1/256 bit, of what a model cannot code */
 
-typedef struct { /* what encoding a symbol needs, without a division: see qeil_rans_push */
+typedef struct { /* what encoding a symbol needs, without a division: see qeil_rans_push; the vectors read it too */
     uint32_t reciprocal;
     uint32_t limit;
     uint16_t start;
@@ -82,34 +82,43 @@ static int qeil_rans_frequencies(const uint32_t *weights, int count, uint16_t *f
     return 1;
 }
 
-/* Completes a model whose count, escape and frequencies are set. */
-static void qeil_rans_finish(qeil_rans_model *model) {
+/* Bits, in 1/256, of a symbol with so many slots. */
+static uint16_t qeil_rans_slots_cost[QEIL_RANS_SLOTS + 1];
+
+/* log2 of a positive value in 1/256, by its 12 leading bits. */
+QEIL_INLINE int qeil_rans_log2(uint32_t value) {
+    const int shift = value <= QEIL_RANS_SLOTS ? 0 : 20 - __builtin_clz(value);
+    return (QEIL_RANS_BITS + shift) * 256 - qeil_rans_slots_cost[value >> shift];
+}
+
+/* The costs of a model whose count, escape and frequencies are set. */
+static void qeil_rans_set_costs(qeil_rans_model *model) {
+    for (int i = 0; i < QEIL_RANS_SYMBOLS; i++) {
+        const uint32_t f = i < model->count ? model->frequency[i] : 0;
+        model->cost[i] = f ? qeil_rans_slots_cost[f] : QEIL_RANS_NEVER;
+    }
+    const uint32_t escaped = model->escape < model->count ? model->cost[model->escape] : QEIL_RANS_NEVER;
+    for (int i = model->escape; i < QEIL_RANS_SYMBOLS; i++)
+        model->cost[i] = escaped == QEIL_RANS_NEVER ? escaped : escaped + qeil_rans_number_cost((uint32_t)i);
+}
+
+/* What encoding and decoding with it need. */
+static void qeil_rans_set_slots(qeil_rans_model *model) {
     uint32_t start = 0;
-    model->only = -1;
     memset(model->encode, 0, sizeof model->encode);
-    for (int i = 0; i < QEIL_RANS_SYMBOLS; i++) model->cost[i] = QEIL_RANS_NEVER;
+    model->only = -1;
     for (int i = 0; i < model->count; i++) {
         const uint32_t f = model->frequency[i];
         qeil_rans_symbol *symbol = &model->encode[i];
-        if (f == 0) continue;
-        model->cost[i] = (uint32_t)(QEIL_RANS_BITS * 256 - qeil_log2_256(f));
-        if (f == QEIL_RANS_SLOTS) {
-            model->only = i;
-            break;
-        }
-        const uint32_t ceil_log2 = f == 1 ? 0 : 32 - (uint32_t)__builtin_clz(f - 1);
-        symbol->shift = 31 + ceil_log2;
+        if (f == QEIL_RANS_SLOTS) model->only = i;
+        if (f == 0 || f == QEIL_RANS_SLOTS) continue;
+        symbol->shift = 31 + (f == 1 ? 0 : 32 - (uint32_t)__builtin_clz(f - 1));
         symbol->reciprocal = (uint32_t)((((uint64_t)1 << symbol->shift) + f - 1) / f);
         symbol->limit = f << 19; /* LOW / 4096 * 65536 */
         symbol->start = (uint16_t)start;
         symbol->rest = (uint16_t)(QEIL_RANS_SLOTS - f);
         for (uint32_t k = 0; k < f; k++) model->slots[start + k] = (uint32_t)i | k << 8 | f << 20;
         start += f;
-    }
-    if (model->escape < QEIL_RANS_SYMBOLS && model->frequency[model->escape]) {
-        const uint32_t escaped = model->cost[model->escape];
-        for (int i = model->escape; i < QEIL_RANS_SYMBOLS; i++)
-            model->cost[i] = escaped + qeil_rans_number_cost((uint32_t)i);
     }
 }
 
@@ -138,13 +147,15 @@ static void qeil_rans_static(qeil_rans_model *model, int family, int scale) {
     }
     model->count = count;
     qeil_rans_frequencies(weights, count, model->frequency);
-    qeil_rans_finish(model);
+    qeil_rans_set_costs(model);
+    qeil_rans_set_slots(model);
 }
 
 /* All static models, built once when the module is loaded. */
 static qeil_rans_model qeil_rans_statics[QEIL_RANS_FAMILIES][QEIL_RANS_SCALES];
 
 static void qeil_rans_init(void) {
+    for (uint32_t f = 1; f <= QEIL_RANS_SLOTS; f++) qeil_rans_slots_cost[f] = (uint16_t)(QEIL_RANS_BITS * 256 - qeil_log2_256(f));
     for (int family = 0; family < QEIL_RANS_FAMILIES; family++) {
         for (int scale = 0; scale < QEIL_RANS_SCALES; scale++)
             qeil_rans_static(&qeil_rans_statics[family][scale], family, scale);
