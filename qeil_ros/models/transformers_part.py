@@ -69,9 +69,16 @@ class ServedModel:
                     f"served are {', '.join(FAMILIES)}"
                 )
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
-            model = _stripped(getattr(transformers, family.architecture), family, cuts).from_pretrained(
-                path, config=config, dtype=dtype, local_files_only=True, use_safetensors=True
+            model, info = _stripped(getattr(transformers, family.architecture), family, cuts).from_pretrained(
+                path,
+                config=config,
+                dtype=dtype,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
             )
+            if info["missing_keys"]:  # transformers would go on with random ones
+                raise ModelError(f"{path}: the weights lack {', '.join(sorted(info['missing_keys'])[:3])}")
         except ModelError:
             raise
         except Exception as error:  # transformers lets through whatever its libraries raise
