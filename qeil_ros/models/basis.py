@@ -174,15 +174,8 @@ class Statistics:
             )
         if components is not None and not 1 <= components <= channels:
             raise ModelError(f"{components} components; 1 to {channels} are possible")
-        own = self._sum / self.images
-        positions = tuple(i for i in range(len(self.shape)) if i != self.axis)
-        common = own.mean(axis=positions, keepdims=True)
-        mean = (self.images * own + _PRIOR_IMAGES * common) / (self.images + _PRIOR_IMAGES)
-        # sum (x - m)(x - m)' over images and positions, from the sums of x x' and x
-        sums, means = self._rows(self._sum), self._rows(mean)
-        cross = sums.T @ means
-        scatter = self._products - cross - cross.T + self.images * (means.T @ means)
-        variance, vectors = np.linalg.eigh(scatter / (self.images * len(means)))
+        mean, covariance = self._moments()
+        variance, vectors = np.linalg.eigh(covariance)
         variance, vectors = variance[::-1], vectors[:, ::-1]
         # An eigenvector's sign is arbitrary: the largest entry is positive, whatever library computed it.
         largest = np.abs(vectors).argmax(axis=0)
@@ -190,6 +183,22 @@ class Statistics:
         kept = slice(0, components)
         matrix = np.ascontiguousarray(vectors[:, kept], dtype=np.float32)
         return Basis(mean.astype(np.float32), matrix, self.axis), np.maximum(variance, 0.0)
+
+    def channel_variance(self) -> NDArray[np.float64]:
+        """[channels]: what the channels vary about the mean as they are."""
+        return np.maximum(np.diag(self._moments()[1]), 0.0)
+
+    def _moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The mean [*shape], and the channels' covariance about it, over images and positions."""
+        own = self._sum / self.images
+        positions = tuple(i for i in range(len(self.shape)) if i != self.axis)
+        common = own.mean(axis=positions, keepdims=True)
+        mean = (self.images * own + _PRIOR_IMAGES * common) / (self.images + _PRIOR_IMAGES)
+        # sum (x - m)(x - m)' from the sums of x x' and x
+        sums, means = self._rows(self._sum), self._rows(mean)
+        cross = sums.T @ means
+        scatter = self._products - cross - cross.T + self.images * (means.T @ means)
+        return mean, scatter / (self.images * len(means))
 
     def _rows(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """[positions, channels]."""

@@ -11,6 +11,8 @@
         shape: [17, 128]                  # of one frame's features, without the batch
         dtype: float32
         feature_bits: 4                   # bits per value that this cut wants where nobody says; default 8
+        channels: last                    # or first: which axis of the shape counts channels; default last
+        basis: {file: basis.npz, sha256: ..., components: 128}   # optional: what the features code best in
         agent:  {file: agent.onnx,  sha256: ..., input: pixel_values, output: features}
         server: {file: server.onnx, sha256: ...}
         local:  {file: local.onnx,  sha256: ...}      # optional: what the robot answers with alone
@@ -50,10 +52,12 @@ from .tasks import CaptionTask, ClassifyTask, EmbedTask, GenerateTask, Task
 
 if TYPE_CHECKING:
     from .answering import Answering, AnsweringPart
+    from .basis import Basis
     from .parts import AgentPart
 
 __all__ = [
     "ZOO",
+    "BasisFile",
     "ModelError",
     "ModelFolder",
     "PartFile",
@@ -91,6 +95,15 @@ class WeightsFile:
 
 
 @dataclass(frozen=True)
+class BasisFile:
+    """The basis (basis.Basis) that the features of a cut travel in, and how many components it has."""
+
+    file: str
+    sha256: str
+    components: int
+
+
+@dataclass(frozen=True)
 class PartFile:
     """One part of a model: a file, or a folder (the name ends in `/`), below the model folder.
 
@@ -123,6 +136,7 @@ class Split:
     """One cut of the model: the tensor that travels (`shape` without the batch), the parts on either side.
 
     `feature_bits` per value of the tensor, 1 to 8, are what the cut wants where nobody says otherwise.
+    `channel_axis` of `shape`: 0 or the last one.
     """
 
     name: str
@@ -132,6 +146,22 @@ class Split:
     server: PartFile
     local: PartFile | None = None
     feature_bits: int = 8
+    channel_axis: int = 0
+    basis: BasisFile | None = None
+
+    @property
+    def coded_shape(self) -> tuple[int, ...]:
+        """Of the tensor in the stream: with a basis the features are rotated and may have fewer channels."""
+        if self.basis is None:
+            return self.shape
+        sizes = list(self.shape)
+        sizes[self.channel_axis] = self.basis.components
+        return tuple(sizes)
+
+    @property
+    def coded_dtype(self) -> str:
+        """Of the tensor in the stream."""
+        return self.dtype if self.basis is None else "float32"
 
     def part(self, role: str) -> PartFile | None:
         return {"agent": self.agent, "server": self.server, "local": self.local}[role]
@@ -239,6 +269,7 @@ class ModelFolder:
                         "dtype": split.dtype,
                         "agent": split.agent.digest,
                         "server": split.server.digest,
+                        **({"basis": split.basis.sha256} if split.basis else {}),
                     }
                     for name, split in self.splits.items()
                 },
@@ -282,6 +313,23 @@ class ModelFolder:
         from .answering import AnsweringPart
 
         return AnsweringPart(self, self.split(split), "local", threads=threads, device=device)
+
+    def basis(self, split: str = "") -> Basis | None:
+        """What the features of that cut travel in; None: as they are. Raises ModelError."""
+        from .basis import Basis
+
+        cut = self.split(split)
+        if cut.basis is None:
+            return None
+        path = self.verified(cut.basis.file, cut.basis.sha256)
+        basis = Basis.read(path)
+        if basis.mean.shape != cut.shape or basis.axis != cut.channel_axis or basis.shape != cut.coded_shape:
+            raise ModelError(
+                f"{path}: is for features {list(basis.mean.shape)} with {basis.matrix.shape[1]} components "
+                f"along axis {basis.axis}; split {cut.name!r} has {list(cut.shape)}, "
+                f"{cut.coded_shape[cut.channel_axis]} and axis {cut.channel_axis}"
+            )
+        return basis
 
     def part_path(self, split: Split, role: str) -> Path:
         """The part's file or folder, after its sha256 was found to be the stated one. Raises ModelError."""
@@ -377,16 +425,21 @@ def _split(splits: Section, name: Any) -> Split:
     if not isinstance(name, str) or not name.isidentifier():
         raise splits.error(str(name), "the name of a split wants letters, digits and underscores only")
     section = splits.section(name)
+    shape = section.shape("shape")
+    first = section.text("channels", "last", choices=("first", "last")) == "first"
     split = Split(
         name=name,
-        shape=section.shape("shape"),
+        shape=shape,
         dtype=section.text("dtype", "float32", choices=DTYPES),
         agent=_part(section.section("agent"), "onnx", "packed"),
         server=_part(section.section("server"), "onnx", "transformers"),
         local=_part(section.section("local"), "onnx", task=True) if "local" in section else None,
         feature_bits=section.integer("feature_bits", 8, low=1, high=8),
+        channel_axis=0 if first else len(shape) - 1,
+        basis=_basis(section.section("basis"), shape[0 if first else -1]) if "basis" in section else None,
     )
-    section.value("local", None)
+    for optional in ("local", "basis"):
+        section.value(optional, None)
     section.done()
     return split
 
@@ -409,6 +462,13 @@ def _part(section: Section, *kinds: str, task: bool = False) -> PartFile:
         raise section.error("file", f"want a name that ends in {' or '.join(ends)}, got {shown(part.file)}")
     section.done()
     return part
+
+
+def _basis(section: Section, channels: int) -> BasisFile:
+    components = section.integer("components", channels, low=1, high=channels)
+    basis = BasisFile(section.file_name("file"), section.sha256("sha256"), components)
+    section.done()
+    return basis
 
 
 def _weights(section: Section) -> WeightsFile:
