@@ -5,7 +5,7 @@ A payload describes itself but for the shape and the kind of its codes, which th
     coder = RansCoder()
     size = coder.encode(codes)          # int16 (signed) or uint8 codes, any shape of 1 to 8 dimensions
     coder.copy_to(payload)              # `payload`: a writable buffer of exactly `size` bytes
-    coder.decode(payload, codes)        # into an array of the same shape and type; CorruptError if it is not valid
+    coder.decode(payload, codes)        # into an array of the same shape and type; CorruptError if not valid
 
 The encoder cuts one axis into bands and chooses a table for each, static or sent along, by least bits.
 """
@@ -80,7 +80,8 @@ class RansCoder:
     def decode(self, payload: Any, codes: NDArray[Any]) -> None:
         """Decodes a payload of codes of this shape and type into `codes`.
 
-        The memory taken depends on the shape only. Raises CorruptError if the payload is not valid; the codes are then undefined.
+        The memory taken depends on the shape only. Raises CorruptError if the payload is not valid; the codes
+        are then undefined.
         """
         out = _bytes(codes)
         try:
@@ -99,11 +100,12 @@ def cost_table(family: int, scale: int) -> NDArray[np.uint16]:
     """What each code costs under a static table, in 1/256 bit, escapes included.
 
     Returns:
-        [256], by index: family 0 has the codes 0, -1, 1, -2, ..., family 1 has 0, 1, 2, ...; NEVER where the table cannot
-        code it, which only scale 0 (zeros alone) does. An index over 255 costs 256 more each time index + 1 doubles.
+        [256], by index: family 0 has the codes 0, -1, 1, -2, ..., family 1 has 0, 1, 2, ...; NEVER where the
+        table cannot code it: scale 0 codes zeros alone. An index over 255 costs 256 more each time index + 1
+        doubles.
     """
     costs = _kernels.rans_static(family, scale)[2]
-    return np.minimum(np.array(costs), NEVER).astype(np.uint16)
+    return np.array([min(cost, NEVER) for cost in costs], np.uint16)
 
 
 def _bytes(codes: NDArray[Any]) -> NDArray[np.uint8]:
