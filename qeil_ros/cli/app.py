@@ -39,6 +39,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "split": ("qeil_ros.cli.split", "Cut an ONNX model in two, and show where it can be cut."),
     "export": ("qeil_ros.cli.export", "Cut a model of Hugging Face in two, from a folder on this disk."),
     "evaluate": ("qeil_ros.cli.evaluate", "Score a model at every cut and width: accuracy, bytes, time."),
+    "basis": (
+        "qeil_ros.cli.basis",
+        "Learn the basis in which a model's features take the fewest bytes.",
+    ),
     "bench": ("qeil_ros.cli.bench", "Run a benchmark and compare it with its target."),
 }
 

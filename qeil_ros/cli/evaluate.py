@@ -89,7 +89,7 @@ def evaluate(
         folder = ModelFolder.load(model)
         dataset = open_dataset(data, limit=limit, seed=seed, named=named, topic=topic)
         splits = list(folder.splits) if split == "all" else [name for name in split.split(",") if name]
-        with _progress() as progress:
+        with progress_bar() as progress:
             table = run(
                 folder,
                 dataset,
@@ -166,7 +166,7 @@ def _value(text: str) -> Any:
 
 
 @contextmanager
-def _progress() -> Iterator[Progress]:
+def progress_bar() -> Iterator[Progress]:
     """A bar on stderr, so that what is printed can be piped."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -176,6 +176,8 @@ def _write(draft: Path, recipe: Recipe) -> None:
         answer = answer or server.output(parts.server_output)
         answering = {"input": answer_input.name, "output": server.output(parts.server_output).name}
         split: dict[str, Any] = {"shape": list(shape), "dtype": features.dtype}
+        if len(shape) == 3 and spec.layout == "NCHW":  # a feature map is laid out as the image is
+            split["channels"] = "first"
         for role, file in files.items():
             names = {"input": image.name, "output": features.name} if role == "agent" else answering
             split[role] = {"file": file, "sha256": file_sha256(draft / file), **names}
