@@ -127,8 +127,8 @@ def check(
 def _try(folder: ModelFolder, bits: int, runs: int, threads: int) -> dict[str, Any]:
     import numpy as np
 
-    from qeil_ros.codec import decode
-    from qeil_ros.models.pipeline import AgentPipeline, distortion
+    from qeil_ros.models.features import FeatureReader, distortion
+    from qeil_ros.models.pipeline import AgentPipeline
 
     report: dict[str, Any] = {}
     for name, split in folder.splits.items():
@@ -141,10 +141,10 @@ def _try(folder: ModelFolder, bits: int, runs: int, threads: int) -> dict[str, A
             image = pipeline.prepare(picture, width, height, 3 * width, "rgb8")
             features = pipeline.features(image, name)
             found["agent_s"] = _median_s(lambda p=pipeline, i=image, n=name: p.features(i, n), runs)
-            coded = bytes(pipeline.code(features, bits))
-            found["code_s"] = _median_s(lambda p=pipeline, f=features: p.code(f, bits), runs)
+            coded = bytes(pipeline.code(features, bits, name))
+            found["code_s"] = _median_s(lambda p=pipeline, f=features, n=name: p.code(f, bits, n), runs)
             found["bytes"] = len(coded)
-            received = decode(coded)
+            received = FeatureReader(folder, name).decode(coded)
             found["distortion"] = distortion(features, received)
             features = received
         for role, load in (("server", folder.server), ("local", folder.local)):

@@ -19,13 +19,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from qeil_ros.codec import Decoder, Encoder
-
 from .datasets import Dataset, Example
+from .features import FeatureReader, FeatureWriter, distortion
 from .folder import ModelFolder
 from .judge import MAIN_SCORES, Judge, for_scoring
 from .parts import AgentPart
-from .pipeline import distortion, limits_for
 from .preprocess import Preprocessor
 from .schema import ModelError
 from .scores import Score
@@ -257,13 +255,13 @@ class _Run:
             self.inputs.update(np.ascontiguousarray(example.pixels).data)
 
     def _through_the_codec(self, features: NDArray[Any], point: _Point, split: str) -> NDArray[Any]:
-        encoder, decoder = Encoder(), Decoder(limits_for(self._folder, split))
+        writer, reader = FeatureWriter(self._folder, split), FeatureReader(self._folder, split)
         received = np.empty_like(features)
         for row, out in zip(features, received, strict=True):
             start_s = time.perf_counter()
-            stream = encoder.encode(row, bits=point.bits, **point.coding)
+            stream = writer.encode(row, bits=point.bits, **point.coding)
             coded_s = time.perf_counter()
-            decoder.decode(stream, out)
+            out[...] = reader.decode(stream)
             end_s = time.perf_counter()
             point.encode_s.append(coded_s - start_s)
             point.decode_s.append(end_s - coded_s)

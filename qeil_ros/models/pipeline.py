@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qeil_ros.codec import Decoder, Encoder, Limits
-
 from .compressed import MAX_PIXELS, decode
+from .features import FeatureReader, FeatureWriter, distortion
 from .folder import ModelFolder
 from .preprocess import Preprocessor
 
-__all__ = ["AgentPipeline", "distortion", "limits_for"]
+__all__ = ["AgentPipeline"]
 
 
 class AgentPipeline:
@@ -32,8 +31,8 @@ class AgentPipeline:
         # With none, loading the default one says what is missing.
         self._agents = {name: folder.agent(name, threads=threads) for name in held or [folder.default_split]}
         self._prepare = Preprocessor(folder.input)
-        self._encoder = Encoder()
-        self._decoders = {name: Decoder(limits_for(folder, name)) for name in self._agents}
+        self._writers = {name: FeatureWriter(folder, name) for name in self._agents}
+        self._readers = {name: FeatureReader(folder, name) for name in self._agents}
 
     @property
     def splits(self) -> list[str]:
@@ -63,27 +62,10 @@ class AgentPipeline:
         (features,) = self._agents[split].run(image)
         return np.asarray(features)
 
-    def code(self, features: NDArray[Any], bits: int) -> memoryview:
-        """The features as a bitstream of `bits` a value."""
-        return self._encoder.encode(features, bits=bits)
+    def code(self, features: NDArray[Any], bits: int, split: str = "") -> memoryview:
+        """The features of a cut (empty: the default one) as a bitstream of `bits` a value."""
+        return self._writers[split or self.folder.default_split].encode(features, bits=bits)
 
     def distortion(self, features: NDArray[Any], coded: memoryview, split: str) -> float:
         """What coding did to the features: mean |x - x^| / mean |x|."""
-        return distortion(features, self._decoders[split].decode(coded))
-
-
-def distortion(x: NDArray[Any], y: NDArray[Any]) -> float:
-    """mean |x - y| / mean |x|; NaN where x is all zeros and y is not."""
-    exact, other = x.astype(np.float32, copy=False), y.astype(np.float32, copy=False)
-    error, size = float(np.abs(exact - other).mean()), float(np.abs(exact).mean())
-    if size:
-        return error / size
-    return 0.0 if not error else float("nan")
-
-
-def limits_for(folder: ModelFolder, split: str) -> Limits:
-    """What a decoder may accept for a cut: tensors of its size, streams no longer than those can be."""
-    shape = folder.split(split).shape
-    elements = int(np.prod(shape))
-    # At most a scale for every value, and 8 bits a value, behind a short header.
-    return Limits(max_elements=elements, max_bytes=4096 + 8 * elements, max_parameter_sets=elements)
+        return distortion(features, self._readers[split].decode(coded))

@@ -17,11 +17,11 @@ from typing import Any
 
 from rclpy.clock import Clock, ClockType
 
-from qeil_ros.codec import BitstreamError, Decoder, peek
+from qeil_ros.codec import BitstreamError, peek
 from qeil_ros.models.batcher import DeadlineBatcher, Waiting
 from qeil_ros.models.engine import Engine, make_engine
+from qeil_ros.models.features import FeatureReader
 from qeil_ros.models.folder import ModelFolder
-from qeil_ros.models.pipeline import limits_for
 from qeil_ros.models.runtime import DEVICES
 from qeil_ros.models.schema import shown
 from qeil_ros.models.tasks import Answer, GenerateTask
@@ -165,8 +165,7 @@ class CoInferenceNode(ManagedNode):
     def configure(self) -> None:
         folder = self._folder = ModelFolder.load(self.params.model)
         self._engine = self._make_engine(folder, self.params)
-        self._limits = {name: limits_for(folder, name) for name in self._engine.splits}
-        self._decoders = {name: Decoder(limits) for name, limits in self._limits.items()}
+        self._readers = {name: FeatureReader(folder, name) for name in self._engine.splits}
         task = folder.task
         self._clips: Clips | None = None
         if isinstance(task, GenerateTask) and task.frames > 1:
@@ -249,20 +248,20 @@ class CoInferenceNode(ManagedNode):
                 f"the robot runs model {shown(frame.model)} (digest {shown(frame.model_digest[:12])}), "
                 f"this server {folder.name!r} ({folder.digest[:12]!r}): give both the same model folder"
             )
-        limits = self._limits.get(frame.split)
-        if limits is None:
-            return f"split {shown(frame.split)} is not served here; there are {', '.join(self._limits)}"
+        reader = self._readers.get(frame.split)
+        if reader is None:
+            return f"split {shown(frame.split)} is not served here; there are {', '.join(self._readers)}"
         if not math.isfinite(frame.time_left_s):
             return f"time_left_s is {frame.time_left_s}"
         split = folder.split(frame.split)
         try:
-            info = peek(frame.data, limits)
+            info = peek(frame.data, reader.limits)
         except BitstreamError as error:
             return f"unreadable data: {error}"
-        if tuple(info.shape) != split.shape or info.dtype != split.dtype:
+        if tuple(info.shape) != split.coded_shape or info.dtype != split.coded_dtype:
             return (
                 f"the features are {list(info.shape)} of {info.dtype}, "
-                f"split {split.name!r} has {list(split.shape)} of {split.dtype}"
+                f"split {split.name!r} has {list(split.coded_shape)} of {split.coded_dtype}"
             )
         return ""
 
@@ -271,7 +270,7 @@ class CoInferenceNode(ManagedNode):
     def _decode(self, key: Any, job: Job) -> Any:
         frame = job.frame
         try:
-            features = self._decoders[key].decode(frame.data)
+            features = self._readers[key].decode(frame.data)
         except BitstreamError as error:
             raise Unreadable(f"unreadable data: {error}") from error
         if self._clips is None:

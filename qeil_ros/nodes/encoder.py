@@ -242,7 +242,7 @@ class EncoderNode(ManagedNode):
         features = pipeline.features(image, split)
         agent_s = time.monotonic() - started_s
         try:
-            coded = pipeline.code(features, bits)
+            coded = pipeline.code(features, bits, split)
         except ValueError as error:  # not a number or infinite
             self.diagnostics.event(
                 "features_bad", f"the agent part gave features that cannot be coded: {error}"

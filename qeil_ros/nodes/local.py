@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qeil_ros.codec import Decoder
+from qeil_ros.models.features import FeatureReader
 from qeil_ros.models.folder import ModelFolder
-from qeil_ros.models.pipeline import limits_for
 from qeil_ros.models.tasks import Answer
 from qeil_ros.safety.cost import Cost, RunTimes
 
@@ -34,7 +33,7 @@ class LocalModel:
         self._parts = {
             name: folder.local(name, threads=threads) for name in folder.splits if folder.has("local", name)
         }
-        self._decoders = {name: Decoder(limits_for(folder, name)) for name in self._parts}
+        self._readers = {name: FeatureReader(folder, name) for name in self._parts}
         self._times = {name: RunTimes() for name in self._parts}
         self._lock = threading.Lock()
         for name, part in self._parts.items():
@@ -61,7 +60,7 @@ class LocalModel:
             ValueError: the data cannot be decoded, or is no tensor of that cut.
         """
         started_s = time.monotonic()
-        features = self._decoders[split].decode(data)
+        features = self._readers[split].decode(data)
         (answer,) = self._parts[split].run(features[None])
         took_s = time.monotonic() - started_s
         with self._lock:

@@ -8,8 +8,9 @@ import pytest
 import tiny_models
 
 from qeil_ros.codec import BitstreamError, Decoder, encode
+from qeil_ros.models.features import distortion, limits_for
 from qeil_ros.models.folder import ModelError, ModelFolder
-from qeil_ros.models.pipeline import AgentPipeline, distortion, limits_for
+from qeil_ros.models.pipeline import AgentPipeline
 
 
 @pytest.fixture(scope="module")

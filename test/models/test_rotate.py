@@ -10,9 +10,13 @@ import pytest
 import yaml
 
 from qeil_ros.cli.app import main
+from qeil_ros.codec import encode, peek
+from qeil_ros.models import tabletop
 from qeil_ros.models.basis import Basis
 from qeil_ros.models.datasets import tabletop_scenes
+from qeil_ros.models.features import FeatureReader, FeatureWriter, distortion
 from qeil_ros.models.folder import ModelError, ModelFolder, file_sha256
+from qeil_ros.models.pipeline import AgentPipeline
 from qeil_ros.models.rotate import rotate
 
 
@@ -91,3 +95,34 @@ def test_the_command(tmp_path, capsys):
     assert record["components"] == record["channels"] == 128 and record["kept_variance"] == pytest.approx(1)
     assert main(command) == 2
     assert "exists" in capsys.readouterr().err
+
+
+def test_features_travel_rotated_and_come_back_plain(rotated):
+    writer, reader = FeatureWriter(rotated.folder, "vision"), FeatureReader(rotated.folder, "vision")
+    features = np.random.default_rng(0).normal(size=(17, 128)).astype(np.float32)
+    basis = rotated.folder.basis()
+    features = basis.inverse(basis.forward(features))  # what 64 components can hold
+    stream = writer.encode(features, bits=8)
+    assert peek(stream).shape == (17, 64)
+    received = reader.decode(stream)
+    assert received.shape == (17, 128)
+    assert distortion(features, received) < 0.03
+
+
+def test_a_plain_stream_is_not_taken_for_a_rotated_one(rotated):
+    with pytest.raises(ValueError, match=r"\[17, 32\] of float32, split 'vision' has \[17, 64\]"):
+        FeatureReader(rotated.folder, "vision").decode(encode(np.zeros((17, 32), np.float32)))
+
+
+def test_the_whole_way_of_a_frame(rotated):
+    """A model with a basis says what the plain one says."""
+    pipeline, server = AgentPipeline(rotated.folder), rotated.folder.server()
+    reader, right = FeatureReader(rotated.folder, "vision"), 0
+    for index in range(100, 130):
+        scene, picture = tabletop.photograph(index)
+        height, width = picture.shape[:2]
+        image = pipeline.prepare(picture.reshape(-1), width, height, 3 * width, "rgb8")
+        coded = pipeline.code(pipeline.features(image, "vision"), 6)
+        (answer,) = server.run(reader.decode(coded)[None])
+        right += answer.text == tabletop.caption(scene)
+    assert right >= 25
