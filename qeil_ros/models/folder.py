@@ -291,11 +291,13 @@ class ModelFolder:
         path = self.path / part.file
         return path.is_dir() if part.kind == "transformers" else path.is_file()
 
-    def agent(self, split: str = "", *, threads: int = 1, device: str = "cpu") -> AgentPart:
+    def agent(
+        self, split: str = "", *, threads: int = 1, device: str = "cpu", backend: str = "auto"
+    ) -> AgentPart:
         """Loads the part that runs on the robot for every frame. Raises ModelError."""
         from .parts import AgentPart
 
-        return AgentPart(self, self.split(split), threads=threads, device=device)
+        return AgentPart(self, self.split(split), threads=threads, device=device, backend=backend)
 
     def server(self, split: str = "", *, threads: int = 1, device: str = "cpu") -> Answering:
         """Loads the part that answers off the robot. Raises ModelError."""

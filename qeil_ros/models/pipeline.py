@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .compressed import MAX_PIXELS, decode
 from .features import FeatureReader, FeatureWriter, distortion
 from .folder import ModelFolder
+from .parts import AgentPart
 from .preprocess import Preprocessor
 
 __all__ = ["AgentPipeline"]
@@ -25,11 +26,14 @@ class AgentPipeline:
         ModelError: a part cannot be loaded, or none is there.
     """
 
-    def __init__(self, folder: ModelFolder, *, threads: int = 1) -> None:
+    def __init__(self, folder: ModelFolder, *, threads: int = 1, backend: str = "auto") -> None:
         self.folder = folder
         held = [name for name in folder.splits if folder.has("agent", name)]
         # With none, loading the default one says what is missing.
-        self._agents = {name: folder.agent(name, threads=threads) for name in held or [folder.default_split]}
+        self._agents = {
+            name: folder.agent(name, threads=threads, backend=backend)
+            for name in held or [folder.default_split]
+        }
         self._prepare = Preprocessor(folder.input)
         self._writers = {name: FeatureWriter(folder, name) for name in self._agents}
         self._readers = {name: FeatureReader(folder, name) for name in self._agents}
@@ -38,6 +42,10 @@ class AgentPipeline:
     def splits(self) -> list[str]:
         """The cuts whose agent part is loaded."""
         return list(self._agents)
+
+    def agent(self, split: str) -> AgentPart:
+        """The agent part of a cut. KeyError: it is not loaded."""
+        return self._agents[split]
 
     def prepare(
         self,

@@ -1,11 +1,11 @@
-"""One ONNX file run by onnxruntime, set up for a robot: few threads, and none that spins while it waits."""
+"""One ONNX model run by onnxruntime, set up for a robot: few threads, and none that spins while it waits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -42,11 +42,25 @@ class TensorInfo:
     dtype: str
 
 
+class GraphRuntime(Protocol):
+    """What runs a graph, whoever made it."""
+
+    path: Path
+    device: str
+    inputs: list[TensorInfo]
+    outputs: list[TensorInfo]
+
+    def input(self, name: str = "") -> TensorInfo: ...
+    def output(self, name: str = "") -> TensorInfo: ...
+    def run(self, feeds: Mapping[str, NDArray[Any]], output: str) -> NDArray[Any]: ...
+
+
 class Runtime:
-    """An onnxruntime session on one file.
+    """An onnxruntime session on one model.
 
     Args:
-        path: the ONNX file.
+        model: the ONNX file, or the serialized model itself.
+        name: what messages call a serialized model.
         threads: threads for one operator, 1 or more; a session never uses more and never spins.
         device: `cpu`, `cuda`, `tensorrt`, or `auto` for the fastest that this onnxruntime offers.
 
@@ -54,7 +68,9 @@ class Runtime:
         ModelError: the file is no model that onnxruntime can load, or the device is not there.
     """
 
-    def __init__(self, path: Path, *, threads: int = 1, device: str = "cpu") -> None:
+    def __init__(
+        self, model: Path | bytes, *, name: str | Path = "", threads: int = 1, device: str = "cpu"
+    ) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -63,38 +79,45 @@ class Runtime:
         # save.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-        self.path = path
+        self.path = model if isinstance(model, Path) else Path(name)
+        source = str(model) if isinstance(model, Path) else model
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=_providers(device))
+            self._session = ort.InferenceSession(source, options, providers=_providers(device))
         except ModelError:
             raise
         except Exception as error:  # onnxruntime's exceptions share no base class but this one
-            raise ModelError(f"{path}: onnxruntime cannot load it: {error}") from error
+            raise ModelError(f"{self.path}: onnxruntime cannot load it: {error}") from error
         self.device = f"onnxruntime {self._session.get_providers()[0]}"
         self.inputs = [_info(node) for node in self._session.get_inputs()]
         self.outputs = [_info(node) for node in self._session.get_outputs()]
 
     def input(self, name: str = "") -> TensorInfo:
         """The input of that name; without a name the only one. Raises ModelError."""
-        return self._named(self.inputs, name, "input")
+        return named(self.inputs, name, "input", self.path)
 
     def output(self, name: str = "") -> TensorInfo:
         """The output of that name; without a name the only one. Raises ModelError."""
-        return self._named(self.outputs, name, "output")
+        return named(self.outputs, name, "output", self.path)
 
     def run(self, feeds: Mapping[str, NDArray[Any]], output: str) -> NDArray[Any]:
         """Runs the graph. Contiguous inputs are read in place. Safe to call from several threads."""
-        result: NDArray[Any] = self._session.run([output], dict(feeds))[0]
-        return result
+        return self.run_all(feeds, [output])[0]
 
-    def _named(self, among: list[TensorInfo], name: str, what: str) -> TensorInfo:
-        found = [info for info in among if info.name == name] if name else among
-        if len(found) != 1:
-            raise ModelError(
-                f"{self.path}: {f'no {what} {name!r}' if name else f'more than one {what}, name one'}; "
-                f"it has {', '.join(info.name for info in among)}"
-            )
-        return found[0]
+    def run_all(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[Any]]:
+        """The same for several outputs."""
+        results: list[NDArray[Any]] = self._session.run(list(outputs), dict(feeds))
+        return results
+
+
+def named(among: Sequence[TensorInfo], name: str, what: str, path: Path) -> TensorInfo:
+    """The tensor of that name; without a name the only one. Raises ModelError."""
+    found = [info for info in among if info.name == name] if name else list(among)
+    if len(found) != 1:
+        raise ModelError(
+            f"{path}: {f'no {what} {name!r}' if name else f'more than one {what}, name one'}; "
+            f"it has {', '.join(info.name for info in among)}"
+        )
+    return found[0]
 
 
 def fits(info: TensorInfo, shape: tuple[int, ...]) -> bool:

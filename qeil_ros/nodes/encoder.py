@@ -22,6 +22,7 @@ from rclpy.parameter import Parameter
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
+from qeil_ros.models.backends import AUTO, BACKENDS
 from qeil_ros.models.folder import ModelFolder
 from qeil_ros.models.pipeline import AgentPipeline
 from qeil_ros.msg import FeatureFrame, InferenceResult, OperatingPoint
@@ -46,6 +47,12 @@ class EncoderParameters(NodeParameters):
         "tabletop", f"name of a shipped model, or path of a model folder; {_NEXT_CONFIGURE}"
     )
     threads: int = parameter(1, f"threads of the agent part; {_NEXT_CONFIGURE}", low=1, high=64)
+    backend: str = parameter(
+        AUTO,
+        "what runs packed weights (.qwt): onnxruntime, onnxruntime-int8, openvino, or auto for the fastest "
+        f"here, measured once and remembered; {_NEXT_CONFIGURE}",
+        choices=(AUTO, *BACKENDS),
+    )
     image_transport: str = parameter(
         "auto",
         "raw, compressed (the image topic + /compressed), or auto: the first of the two that has a publisher",
@@ -57,6 +64,13 @@ class EncoderParameters(NodeParameters):
     split: str = parameter("", "cut of the model where no supervisor names one; empty: the model's default")
     feature_bits: int = parameter(
         0, "bits per feature value where no supervisor says; 0: what the model wants", low=0, high=8
+    )
+    weight_bits: int = parameter(
+        0,
+        "bits of the agent part's weights where no supervisor says; 0: its best. Of the widths that the "
+        "model offers the next larger one is taken",
+        low=0,
+        high=8,
     )
     rate_hz: float = parameter(
         0.0,
@@ -70,6 +84,12 @@ class EncoderParameters(NodeParameters):
     safe_feature_bits: int = parameter(
         0,
         "bits per feature value when the supervisor has fallen silent; 0: what the model wants",
+        low=0,
+        high=8,
+    )
+    safe_weight_bits: int = parameter(
+        0,
+        "bits of the agent part's weights when the supervisor has fallen silent; 0: its best",
         low=0,
         high=8,
     )
@@ -124,7 +144,7 @@ class EncoderNode(ManagedNode):
 
     def configure(self) -> None:
         folder = ModelFolder.load(self.params.model)
-        self._pipeline = AgentPipeline(folder, threads=self.params.threads)
+        self._pipeline = AgentPipeline(folder, threads=self.params.threads, backend=self.params.backend)
         for name in ("split", "safe_split"):
             if reason := self._split_problem(getattr(self.params, name)):
                 raise ValueError(f"parameter {name}: {reason}")
@@ -238,6 +258,7 @@ class EncoderNode(ManagedNode):
             return
         cut = pipeline.folder.split(point.split)
         split, bits = cut.name, point.feature_bits or cut.feature_bits
+        self._follow_weight_bits(point, split)
         started_s = time.monotonic()
         features = pipeline.features(image, split)
         agent_s = time.monotonic() - started_s
@@ -326,11 +347,17 @@ class EncoderNode(ManagedNode):
 
     def _own_point(self) -> Point:
         params = self.params
-        return Point(params.split, params.feature_bits, params.rate_hz)
+        return Point(params.split, params.feature_bits, params.rate_hz, weight_bits=params.weight_bits)
 
     def _safe_point(self) -> Point:
         params = self.params
-        return Point(params.safe_split, params.safe_feature_bits, params.safe_rate_hz, origin="safe point")
+        return Point(
+            params.safe_split,
+            params.safe_feature_bits,
+            params.safe_rate_hz,
+            origin="safe point",
+            weight_bits=params.safe_weight_bits,
+        )
 
     def _on_operating_point(self, message: OperatingPoint) -> None:
         if self._pipeline is None:
@@ -342,13 +369,22 @@ class EncoderNode(ManagedNode):
             )
             return
         self._follower.hear(message, time.monotonic())
-        wants_weights = message.weight_bits not in (0, 8)
-        self.diagnostics.condition(
-            "weight_bits",
-            f"the supervisor asks for {message.weight_bits}-bit weights; the agent part runs as stored"
-            if wants_weights
-            else "",
-        )
+
+    def _follow_weight_bits(self, point: Point, split: str) -> None:
+        """Has the agent part change the width of its weights; frames go on meanwhile."""
+        assert self._pipeline is not None
+        agent = self._pipeline.agent(split)
+        if not agent.widths:
+            problem = (
+                f"{point.weight_bits}-bit weights are asked for by the {point.origin}; the agent part has only "
+                "those that are stored"
+                if point.weight_bits not in (0, 8)
+                else ""
+            )
+        else:
+            agent.request(point.weight_bits)
+            problem = agent.problem
+        self.diagnostics.condition("weight_bits", problem)
 
     # --- diagnostics
 
@@ -364,6 +400,9 @@ class EncoderNode(ManagedNode):
         cut = self._pipeline.folder.split(point.split)
         say.set("split", cut.name)
         say.set("feature_bits", point.feature_bits or cut.feature_bits)
+        agent = self._pipeline.agent(cut.name)
+        say.set("weight_bits", agent.bits or "as stored")
+        say.set("agent_backend", agent.device)
         say.set("rate_hz", point.rate_hz)
         say.set("route", ("offboard", "local", "hold")[point.route])
         say.set("image_topic", self._topic or "none yet")

@@ -16,13 +16,15 @@ _LONGEST_S = 3600.0
 
 @dataclass(frozen=True)
 class Point:
-    """What to do with the next frame. `split` empty: the model's default; `rate_hz` 0: every frame."""
+    """What to do with the next frame. `split` empty: the model's default; `rate_hz` 0: every frame;
+    `weight_bits` 0: the agent part's weights at their best."""
 
     split: str
     feature_bits: int
     rate_hz: float
     route: int = OFFBOARD
     origin: str = "parameters"
+    weight_bits: int = 0
 
 
 class PointFollower:
@@ -54,6 +56,7 @@ class PointFollower:
             rate_hz=message.rate_hz,
             route=message.route,
             origin="supervisor",
+            weight_bits=message.weight_bits or own.weight_bits,
         )
 
 
@@ -63,6 +66,8 @@ def problem(message: Any, splits: Collection[str]) -> str:
         return f"split {message.split!r} is none that this machine holds ({', '.join(splits)})"
     if message.feature_bits > 8:
         return f"feature_bits {message.feature_bits} is not from 0 to 8"
+    if message.weight_bits > 8:
+        return f"weight_bits {message.weight_bits} is not from 0 to 8"
     if not (math.isfinite(message.rate_hz) and message.rate_hz >= 0):
         return f"rate_hz {message.rate_hz} is not a rate"
     if message.route not in (OFFBOARD, LOCAL, HOLD):
