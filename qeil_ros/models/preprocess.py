@@ -39,7 +39,8 @@ _ORDERS = {"rgb": (0, 1, 2), "bgr": (2, 1, 0), "mono": (0,)}
 # the kernel does; OpenCV's older constants name it by the second row's second pixel: bayer_rggb8 is
 # cv2.COLOR_BayerBG2RGB.
 _FORMATS = {
-    **{name: name for name in ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "mono16", "nv12", "nv21")},
+    **{name: name for name in ("rgb8", "bgr8", "rgba8", "bgra8", "mono8")},
+    **{name: name for name in ("rgb16", "bgr16", "rgba16", "bgra16", "mono16", "nv12", "nv21")},
     **{f"bayer_{order}8": f"bayer_{order}8" for order in ("rggb", "bggr", "gbrg", "grbg")},
     "8UC1": "mono8",
     "8UC3": "bgr8",
@@ -162,14 +163,16 @@ class InputSpec:
 class Preprocessor:
     """Prepares images for a model. Tables and scratch are kept while image size and encoding stay the same.
 
-    Not for several threads at once; one each is cheap.
+    Not for several threads at once; one each is cheap. `portable` does without wide vector instructions where
+    the processor has them, for comparison: the bytes are the same.
     """
 
-    def __init__(self, spec: InputSpec) -> None:
+    def __init__(self, spec: InputSpec, *, portable: bool = False) -> None:
         self.spec = spec
         self._out = np.empty(spec.shape, spec.dtype)
         self._plan: Any = None
-        self._geometry: tuple[int, int, str] | None = None
+        self._portable = portable
+        self._geometry: tuple[int, int, str, bool] | None = None
 
     def __call__(
         self,
@@ -189,10 +192,10 @@ class Preprocessor:
                 an odd width needs a step of one pixel more.
             width, height: pixels, 1 to 32768 each.
             step: bytes from one row to the next; more than the pixels need is skipped.
-            encoding: one of ENCODINGS. mono16 is scaled to 0..255; alpha is dropped; YUV is BT.601 with
-                limited range; Bayer images are demosaiced bilinearly, their outermost rows and columns repeat
-                their inner neighbours, and they need 3x3 pixels.
-            is_bigendian: matters for mono16 only.
+            encoding: one of ENCODINGS. 16-bit values are scaled to 0..255; alpha is dropped; YUV is BT.601
+                with limited range; Bayer images are demosaiced bilinearly, their outermost rows and columns
+                repeat their inner neighbours, and they need 3x3 pixels.
+            is_bigendian: matters for 16-bit encodings only.
             out: C-contiguous, of the spec's shape and dtype.
 
         Raises:
@@ -202,22 +205,22 @@ class Preprocessor:
         name = _FORMATS.get(encoding)
         if name is None:
             raise ValueError(f"the image's encoding is {encoding!r}; possible are {', '.join(ENCODINGS)}")
-        if name == "mono16" and is_bigendian:
-            name = "mono16_big"
-        if (width, height, name) != self._geometry:
-            self._configure(width, height, name)
+        big_endian = bool(is_bigendian) and name.endswith("16")
+        if (width, height, name, big_endian) != self._geometry:
+            self._configure(width, height, name, big_endian)
         if out is None:
             out = self._out
-        elif out.shape != self._out.shape or out.dtype != self._out.dtype or not out.flags.c_contiguous:
+        elif out.shape != self._out.shape or out.dtype != self._out.dtype or not out.flags.carray:
             raise ValueError(
-                f"out is {out.dtype} {out.shape}; a contiguous {self._out.dtype} {self._out.shape} is needed"
+                f"out is {out.dtype} {out.shape}; a contiguous, aligned, writable {self._out.dtype} "
+                f"{self._out.shape} is needed"
             )
         if step < 0:
             raise ValueError(f"step is {step}; it cannot be negative")
         self._plan.run(_bytes_of(data), step, out.reshape(-1).view(np.uint8))
         return out
 
-    def _configure(self, width: int, height: int, name: str) -> None:
+    def _configure(self, width: int, height: int, name: str, big_endian: bool) -> None:
         if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
             raise ValueError(f"the image is {width}x{height}; 1 to {MAX_SIDE} pixels a side are possible")
         spec = self.spec
@@ -242,8 +245,10 @@ class Preprocessor:
             filtered=spec.antialias,
             x=taps[0],
             y=taps[1],
+            big_endian=big_endian,
+            portable=self._portable,
         )
-        self._geometry = (width, height, name)
+        self._geometry = (width, height, name, big_endian)
 
 
 Rectangle = tuple[int, int, int, int]

@@ -61,9 +61,12 @@ def sample(encoding: str, width: int, height: int, padding: int = 0) -> tuple[np
         image = cv2.cvtColor(rows, getattr(cv2, f"COLOR_Bayer{encoding[6:10].upper()}2RGB"))
     elif encoding in ("mono8", "8UC1"):
         rows = image = noise(height, width)
-    elif encoding == "mono16":
-        rows = noise(height, width, 2)
-        image = cv2.convertScaleAbs(rows.view("<u2")[..., 0], alpha=255 / 65535)
+    elif encoding.endswith("16"):
+        rows = noise(height, width, 2 * {"mono": 1, "rgb": 3, "bgr": 3}.get(encoding[:-2], 4))
+        values = cv2.convertScaleAbs(rows.view("<u2"), alpha=255 / 65535).reshape(height, width, -1)
+        image = {"mono": values[..., 0], "bgr": values[..., 2::-1]}.get(
+            encoding[:-2].rstrip("a"), values[..., :3]
+        )
     else:
         rows = noise(height, width, 4 if encoding in ("rgba8", "bgra8", "8UC4") else 3)
         image = rows[..., :3] if encoding.startswith("rgb") else rows[..., 2::-1]
@@ -343,7 +346,7 @@ def test_the_last_rows_padding_may_be_missing_but_no_pixel(encoding: str) -> Non
         ((bytes(48), 4, 4, 11, "rgb8"), "step is 11"),
         ((bytes(48), 4, 4, -12, "rgb8"), "step is -12"),
         ((bytes(48), 4, 4, 1 << 40, "rgb8"), "step is"),
-        ((bytes(48), 4, 4, 12, "rgb16"), "encoding is 'rgb16'; possible are rgb8"),
+        ((bytes(48), 4, 4, 12, "nv24"), "encoding is 'nv24'; possible are rgb8"),
         ((bytes(48), 4, 4, 12, "32FC1"), "encoding is '32FC1'"),
         ((bytes(48), 5, 4, 10, "yuv422"), "12 bytes"),
         ((bytes(4), 2, 2, 2, "bayer_rggb8"), "at least 3x3"),
