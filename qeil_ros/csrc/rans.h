@@ -80,7 +80,9 @@ static uint8_t *qeil_rans_write(qeil_rans_work *work, const void *codes, int is_
                     }
                     if (symbols[left + i] != model->escape) continue;
                     notes->count = layout_notes;
-                    qeil_rans_note_number(notes, qeil_rans_index(codes, is_signed, qeil_rans_place(layout, &band, i)));
+                    const size_t place = qeil_rans_place(layout, &band, i);
+                    const uint32_t index_of = qeil_rans_index(codes, is_signed, layout->family, place);
+                    qeil_rans_note_number(notes, index_of - (uint32_t)model->escape);
                     while (notes->count > layout_notes) {
                         const qeil_rans_interval *interval = &notes->interval[--notes->count];
                         qeil_rans_put(&writer, interval->start, interval->frequency);
@@ -120,11 +122,11 @@ static int qeil_rans_read(qeil_rans_work *work, const uint8_t *payload, size_t s
             } else if (model->escape < QEIL_RANS_SYMBOLS && model->frequency[model->escape]) {
                 const uint8_t *at = symbols + done, *end = at + count;
                 while ((at = memchr(at, model->escape, (size_t)(end - at))) != NULL) {
-                    const int32_t index_of = qeil_rans_number(&reader);
+                    const int32_t number = qeil_rans_number(&reader);
                     const size_t place = qeil_rans_place(layout, &band, (size_t)(at - (symbols + done)));
-                    if (index_of < 0 || (!is_signed && index_of > 255)) return QEIL_RANS_ESCAPE;
-                    if (is_signed) ((int16_t *)codes)[place] = (int16_t)qeil_unzigzag((uint32_t)index_of);
-                    else ((uint8_t *)codes)[place] = (uint8_t)index_of;
+                    if (number < 0) return QEIL_RANS_WORDS;
+                    if (!qeil_rans_set_code(codes, is_signed, layout->family, place, (uint32_t)(model->escape + number)))
+                        return QEIL_RANS_ESCAPE;
                     if (++at == end) break;
                 }
             }

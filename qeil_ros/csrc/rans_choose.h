@@ -24,21 +24,44 @@ typedef struct {
     int symbols;     /* used: the largest index that occurs, plus 1 */
 } qeil_rans_choice;
 
-/* Adds the counts of all symbols; into eight histograms in turn, so that equal neighbours do not wait for each other. */
-static void qeil_rans_count(const uint8_t *symbols, size_t n, uint32_t *histogram) {
-    uint32_t part[8][QEIL_RANS_SYMBOLS];
-    memset(part, 0, sizeof part);
+QEIL_CLONES static int qeil_rans_most(const uint8_t *symbols, size_t n) {
+    uint8_t most = 0;
+    for (size_t i = 0; i < n; i++) most = symbols[i] > most ? symbols[i] : most;
+    return most;
+}
+
+/* Counts all symbols, of which none is over `most`. Small ones are counted by pairs, others into eight histograms in turn, so that
+ * equal neighbours do not wait for each other. */
+static void qeil_rans_count(const uint8_t *symbols, size_t n, int most, uint32_t *histogram) {
+    uint32_t part[2][4096];
     size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        uint64_t eight;
-        memcpy(&eight, symbols + i, 8);
+    memset(part, 0, sizeof part);
+    memset(histogram, 0, QEIL_RANS_SYMBOLS * sizeof *histogram);
+    if (most < 64 && n >= 4096) {
+        for (; i + 8 <= n; i += 8) {
+            uint64_t eight;
+            memcpy(&eight, symbols + i, 8);
+            eight = (eight & 0x003f003f003f003full) | (eight >> 2 & 0x0fc00fc00fc00fc0ull);
+#pragma GCC unroll 4
+            for (int k = 0; k < 4; k++) part[k & 1][eight >> (16 * k) & 4095]++;
+        }
+        for (int first = 0; first < 64; first++) {
+            for (int second = 0; second < 64; second++) {
+                const uint32_t pairs = part[0][first | second << 6] + part[1][first | second << 6];
+                histogram[first] += pairs;
+                histogram[second] += pairs;
+            }
+        }
+    } else {
+        for (; i + 8 <= n; i += 8) {
+            uint64_t eight;
+            memcpy(&eight, symbols + i, 8);
 #pragma GCC unroll 8
-        for (int k = 0; k < 8; k++) part[k][eight >> (8 * k) & 255]++;
+            for (uint64_t k = 0; k < 8; k++) part[0][k << 8 | (eight >> (8 * k) & 255)]++;
+        }
+        for (int k = 0; k < 8 * QEIL_RANS_SYMBOLS; k++) histogram[k % QEIL_RANS_SYMBOLS] += part[0][k];
     }
-    for (; i < n; i++) part[0][symbols[i]]++;
-    for (int s = 0; s < QEIL_RANS_SYMBOLS; s++) {
-        for (int k = 0; k < 8; k++) histogram[s] += part[k][s];
-    }
+    for (; i < n; i++) histogram[symbols[i]]++;
 }
 
 /* Bits, in 1/256, of a histogram under a model. */
@@ -77,12 +100,10 @@ static void qeil_rans_histograms(qeil_rans_choice *choice, const qeil_rans_layou
     const qeil_rans_band all = {0, layout->cells, 0, row, 0};
     const size_t stride = layout->cells > 1 && n >= 2 * QEIL_RANS_SAMPLE ? n / QEIL_RANS_SAMPLE : 1;
     qeil_rans_gather(codes, is_signed, layout, &all, QEIL_RANS_SYMBOLS - 1 + !is_signed, symbols);
-    memset(choice->total, 0, sizeof choice->total);
-    qeil_rans_count(symbols, n, choice->total);
+    choice->symbols = qeil_rans_most(symbols, n) + 1;
+    qeil_rans_count(symbols, n, choice->symbols - 1, choice->total);
     if (layout->cells == 1) memcpy(choice->histogram[0], choice->total, sizeof choice->total);
     else qeil_rans_sample(choice, layout, symbols, stride);
-    choice->symbols = QEIL_RANS_SYMBOLS;
-    while (choice->symbols > 1 && choice->total[choice->symbols - 1] == 0) choice->symbols--;
     choice->stride = (uint32_t)stride;
     for (size_t cell = 0; cell < layout->cells; cell++) {
         for (int scale = 0; scale < QEIL_RANS_SCALES; scale++) {
@@ -157,14 +178,14 @@ static uint64_t qeil_rans_define(qeil_rans_layout *layout, int t, const uint32_t
             tried = tail > 0 ? (int)(4 * tail) : 1;
         }
         tail += histogram[symbols - 1];
-        if (tail > total >> 5 || tail > 1u << 20) break;
+        if (histogram[symbols - 1] > total >> 11 || tail > total >> 5 || tail > 1u << 20) break; /* not rare: worth its slots */
     }
     least = UINT64_MAX;
     for (int resolution = 0; resolution < 4; resolution++) {
         const uint64_t bits = qeil_rans_try(layout, t, histogram, used, best_symbols, resolution, &definition);
         if (bits < least) least = bits, best_resolution = resolution;
     }
-    qeil_rans_try(layout, t, histogram, used, best_symbols, best_resolution, &definition);
+    if (best_resolution < 3) qeil_rans_try(layout, t, histogram, used, best_symbols, best_resolution, &definition);
     qeil_rans_set_slots(&layout->model[t]);
     return definition;
 }
@@ -243,11 +264,15 @@ static void qeil_rans_choose(qeil_rans_choice *choice, qeil_rans_layout *layout,
     qeil_rans_histograms(choice, layout, codes, is_signed, symbols);
     const uint64_t bits = qeil_rans_assign(choice, layout);
     memcpy(layout->table, choice->table, layout->cells);
-    if (n < QEIL_RANS_SENT_CODES) return;
-    const uint64_t definition = qeil_rans_define(layout, 0, choice->total, choice->symbols, is_signed);
-    layout->sent = 1;
-    if (definition + qeil_rans_assign(choice, layout) < bits) memcpy(layout->table, choice->table, layout->cells);
-    else layout->sent = 0;
+    if (n >= QEIL_RANS_SENT_CODES) {
+        const uint64_t definition = qeil_rans_define(layout, 0, choice->total, choice->symbols, is_signed);
+        layout->sent = 1;
+        if (definition + qeil_rans_assign(choice, layout) < bits) memcpy(layout->table, choice->table, layout->cells);
+        else layout->sent = 0;
+    }
+    size_t same = 1;
+    while (same < layout->cells && layout->table[same] == layout->table[0]) same++;
+    if (same == layout->cells) layout->grid = QEIL_RANS_WHOLE, layout->cells = 1;
 }
 
 #endif

@@ -12,7 +12,7 @@
 
 /* A lane costs 3 bytes, which few codes should not pay. */
 QEIL_INLINE int qeil_rans_lanes(size_t codes) {
-    return codes < (size_t)1 << 15 ? 1 : codes < (size_t)1 << 18 ? 16 : QEIL_RANS_LANES;
+    return codes < (size_t)1 << 15 ? 1 : codes < (size_t)1 << 17 ? 16 : QEIL_RANS_LANES;
 }
 
 QEIL_INLINE uint32_t qeil_load16(const uint8_t *at) {

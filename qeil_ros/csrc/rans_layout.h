@@ -98,7 +98,7 @@ QEIL_INLINE void qeil_rans_note_bits(qeil_rans_notes *notes, int bits, uint32_t 
     qeil_rans_note(notes, value << (QEIL_RANS_BITS - bits), (uint32_t)QEIL_RANS_SLOTS >> bits);
 }
 
-/* A number after an escape, 0 to 65534: how many bits follow the leading one, then these. */
+/* A number, 0 to 65534: how many bits follow the leading one, then these. */
 QEIL_INLINE void qeil_rans_note_number(qeil_rans_notes *notes, uint32_t number) {
     const int bits = 31 - __builtin_clz(number + 1);
     const uint32_t low = number + 1 - (1u << bits);
@@ -110,7 +110,7 @@ QEIL_INLINE void qeil_rans_note_number(qeil_rans_notes *notes, uint32_t number) 
 QEIL_INLINE void qeil_rans_note_symbol(qeil_rans_notes *notes, const qeil_rans_model *model, uint32_t index) {
     const uint32_t escape = (uint32_t)model->escape, i = index < escape ? index : escape;
     qeil_rans_note(notes, model->encode[i].start, model->frequency[i]);
-    if (index >= escape) qeil_rans_note_number(notes, index);
+    if (index >= escape) qeil_rans_note_number(notes, index - escape);
 }
 
 QEIL_INLINE uint32_t qeil_zigzag(int value) {
@@ -152,7 +152,7 @@ static int32_t qeil_rans_bits(qeil_rans_reader *reader, int bits) {
     return (int32_t)value;
 }
 
-/* The number after an escape, 0 to 65534. */
+/* 0 to 65534. */
 static int32_t qeil_rans_number(qeil_rans_reader *reader) {
     const int32_t bits = qeil_rans_bits(reader, 4);
     if (bits < 0) return -1;
@@ -166,7 +166,9 @@ static int32_t qeil_rans_symbol_of(qeil_rans_reader *reader, const qeil_rans_mod
     const uint32_t entry = model->slots[qeil_rans_peek(reader)];
     const int32_t symbol = (int32_t)(entry & 255);
     if (!qeil_rans_take(reader, model->encode[symbol].start, entry >> 20)) return -1;
-    return symbol == model->escape ? qeil_rans_number(reader) : symbol;
+    if (symbol != model->escape) return symbol;
+    const int32_t number = qeil_rans_number(reader);
+    return number < 0 ? -1 : symbol + number;
 }
 
 static int qeil_rans_read_sent(qeil_rans_reader *reader, qeil_rans_layout *layout, int t) {

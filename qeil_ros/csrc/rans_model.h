@@ -27,7 +27,7 @@ typedef struct {
     int escape; /* its index, which is count - 1; QEIL_RANS_SYMBOLS where there is none */
     int only;   /* the symbol that has all slots; -1 where there are several */
     uint16_t frequency[QEIL_RANS_SYMBOLS];
-    uint32_t cost[QEIL_RANS_SYMBOLS]; /* in 1/256 bit; of an index from `escape` on: the escape and the number after it */
+    uint32_t cost[QEIL_RANS_SYMBOLS]; /* in 1/256 bit; of an index from `escape` on: the escape and its number */
     qeil_rans_symbol encode[QEIL_RANS_SYMBOLS];
     uint32_t slots[QEIL_RANS_SLOTS]; /* symbol, 8 bits; slot - start, 12; frequency, 12 */
 } qeil_rans_model;
@@ -58,7 +58,7 @@ QEIL_INLINE int qeil_log2_256(uint32_t value) {
     return result;
 }
 
-/* Bits of the number that follows an escape, in 1/256. */
+/* Bits of a number, in 1/256. */
 QEIL_INLINE uint32_t qeil_rans_number_cost(uint32_t value) {
     return 256 * (4 + (31 - (uint32_t)__builtin_clz(value + 1)));
 }
@@ -99,7 +99,7 @@ static void qeil_rans_set_costs(qeil_rans_model *model) {
     }
     const uint32_t escaped = model->escape < model->count ? model->cost[model->escape] : QEIL_RANS_NEVER;
     for (int i = model->escape; i < QEIL_RANS_SYMBOLS; i++)
-        model->cost[i] = escaped == QEIL_RANS_NEVER ? escaped : escaped + qeil_rans_number_cost((uint32_t)i);
+        model->cost[i] = escaped == QEIL_RANS_NEVER ? escaped : escaped + qeil_rans_number_cost((uint32_t)(i - model->escape));
 }
 
 /* What encoding and decoding with it need. */

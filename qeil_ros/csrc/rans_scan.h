@@ -32,7 +32,7 @@ QEIL_INLINE void qeil_symbols_of_signed(const int16_t *restrict codes, uint8_t *
         }
     } else {
         for (size_t i = 0; i < n; i++) {
-            const uint16_t index = (uint16_t)codes[i]; /* a negative one is over every table's end */
+            const uint16_t index = (uint16_t)codes[i];
             symbols[i] = (uint8_t)(index < last ? index : last);
         }
     }
@@ -82,9 +82,19 @@ QEIL_INLINE size_t qeil_rans_place(const qeil_rans_layout *layout, const qeil_ra
     return i / band->width * layout->size * layout->inner + band->first + i % band->width;
 }
 
-/* The number that an escape writes for a code. */
-QEIL_INLINE uint32_t qeil_rans_index(const void *codes, int is_signed, size_t at) {
-    return is_signed ? qeil_zigzag(((const int16_t *)codes)[at]) : ((const uint8_t *)codes)[at];
+/* The index of a code. */
+QEIL_INLINE uint32_t qeil_rans_index(const void *codes, int is_signed, int family, size_t at) {
+    if (!is_signed) return ((const uint8_t *)codes)[at];
+    const int code = ((const int16_t *)codes)[at];
+    return family == 0 ? qeil_zigzag(code) : (uint32_t)code;
+}
+
+/* The inverse; 0 where the index is none of a code's. */
+QEIL_INLINE int qeil_rans_set_code(void *codes, int is_signed, int family, size_t at, uint32_t index) {
+    if (index > (!is_signed ? 255u : family == 0 ? 65534u : 32767u)) return 0;
+    if (!is_signed) ((uint8_t *)codes)[at] = (uint8_t)index;
+    else ((int16_t *)codes)[at] = (int16_t)(family == 0 ? qeil_unzigzag(index) : (int)index);
+    return 1;
 }
 
 #endif

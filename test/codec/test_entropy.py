@@ -172,7 +172,7 @@ def test_few_codes_cost_few_bytes() -> None:
     assert len(payload_of(codes)) <= 10
 
 
-def test_no_larger_than_constriction_with_its_table_free() -> None:
+def test_no_larger_than_constriction_but_for_table_and_states() -> None:
     constriction = pytest.importorskip("constriction")
     codes = quantized(4, (197, 768)).astype(np.int32).ravel()
     share = np.bincount(codes, minlength=16) / codes.size
@@ -184,7 +184,7 @@ def test_no_larger_than_constriction_with_its_table_free() -> None:
     ours = codes.astype(np.uint8).reshape(197, 768)
     payload = payload_of(ours)
     np.testing.assert_array_equal(decoded(payload, ours), ours)
-    assert len(payload) <= 4 * len(words) + 0.005 * codes.size / 8
+    assert len(payload) <= 4 * len(words) + 0.01 * codes.size / 8
 
 
 def test_a_coder_is_used_again_and_again() -> None:

@@ -112,7 +112,7 @@ STEPS = static_model(0, 21)
 
 
 def lanes_of(n: int) -> int:
-    return 1 if n < 1 << 15 else 16 if n < 1 << 18 else 32
+    return 1 if n < 1 << 15 else 16 if n < 1 << 17 else 32
 
 
 def cells_of(grid: int, size: int) -> list[tuple[int, int]]:
@@ -197,7 +197,7 @@ class Reader:
 
     def index(self, model: Model) -> int:
         symbol = self.symbol(model)
-        return self.number() if symbol == model.escape else symbol
+        return symbol + self.number() if symbol == model.escape else symbol
 
     def difference(self, model: Model) -> int:
         return unzigzag(self.index(model))
@@ -274,18 +274,19 @@ def decode(payload: bytes, shape: Sequence[int], signed: bool) -> tuple[list[int
     if not signed and layout.family == 0:
         raise CorruptError("unsigned codes in a signed family")
     codes, escaped, i = [0] * n, [], 0
+    most = 255 if not signed else 65534 if layout.family == 0 else 32767
     for model, places in bands_of(layout, shape):
         for place in places:
             symbol = reader.symbol(model, i % lanes)
             codes[place] = unzigzag(symbol) if layout.family == 0 else symbol
             if symbol == model.escape:
-                escaped.append(place)
+                escaped.append((place, symbol))
             i += 1
-    for place in escaped:
-        index = reader.number()
-        if not signed and index > 255:
+    for place, escape in escaped:
+        index = escape + reader.number()
+        if index > most:
             raise CorruptError("an escaped code")
-        codes[place] = unzigzag(index) if signed else index
+        codes[place] = unzigzag(index) if layout.family == 0 else index
     reader.finish()
     return codes, layout
 
@@ -317,7 +318,7 @@ def _number(value: int) -> list[Interval]:
 def _index(model: Model, index: int) -> list[Interval]:
     if model.escape is None or index < model.escape:
         return [_symbol(model, index)]
-    return [_symbol(model, model.escape), *_number(index)]
+    return [_symbol(model, model.escape), *_number(index - model.escape)]
 
 
 def _layout(layout: Layout) -> list[Interval]:
@@ -345,11 +346,11 @@ def encode(codes: Sequence[int], shape: Sequence[int], signed: bool, layout: Lay
         for place in places:
             code = codes[place]
             index = zigzag(code) if layout.family == 0 else code
-            known = index >= 0 and (model.escape is None or index < model.escape)
-            symbol = index if known or model.escape is None else model.escape
-            intervals.append(_symbol(model, symbol, i % lanes))
-            if not known:
-                numbers += _number(zigzag(code) if signed else code)
+            if model.escape is None or index < model.escape:
+                intervals.append(_symbol(model, index, i % lanes))
+            else:
+                intervals.append(_symbol(model, model.escape, i % lanes))
+                numbers += _number(index - model.escape)
             i += 1
     states, words = [0 if lanes == 1 else LOW] * lanes, []
     for lane, start, frequency in reversed(intervals + numbers):
