@@ -102,12 +102,12 @@ def _speed(bits: int, rounds: int) -> Iterator[Result]:
 def _interleaved(calls: list[Callable[[], object]], rounds: int) -> list[list[float]]:
     """Seconds of each call in each round, one after another, so that the machine's moods hit all alike."""
     times_s: list[list[float]] = [[] for _ in calls]
-    for number in range(rounds + 2):
+    for _ in range(rounds):
         for call, mine_s in zip(calls, times_s, strict=True):
+            call()  # brings its data into the cache, from which the others have driven it
             start_s = time.perf_counter()
             call()
-            if number >= 2:  # the first two warm the caches
-                mine_s.append(time.perf_counter() - start_s)
+            mine_s.append(time.perf_counter() - start_s)
     return times_s
 
 

@@ -52,11 +52,36 @@ QEIL_TARGET_AVX512 static size_t qeil_rans_decode_avx512(uint32_t *states, const
     return done;
 }
 
-QEIL_TARGET_AVX512 static inline __m512i qeil_rans_push_16(__m512i state, const qeil_rans_symbol *table, const uint8_t *symbols,
-                                                           uint8_t **at) {
-    const __m512i index = _mm512_slli_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)symbols)), 1);
-    const __m512i reciprocal = _mm512_i32gather_epi32(index, &table->reciprocal, 8);
-    const __m512i pair = _mm512_i32gather_epi32(index, &table->start, 8); /* start, 16 bits; 4096 - frequency, 16 */
+/* The table in registers where it fits: 32 symbols in two vectors a field, or 64 in four. Several times faster than gathers. */
+typedef struct {
+    const qeil_rans_symbol *symbols;
+    __m512i reciprocal[4];
+    __m512i pair[4]; /* start, 16 bits; 4096 - frequency, 16 */
+} qeil_rans_fields;
+
+QEIL_TARGET_AVX512 static inline void qeil_rans_load_fields(qeil_rans_fields *fields, const qeil_rans_symbol *symbols) {
+    __m512i index = _mm512_slli_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), 1);
+    fields->symbols = symbols;
+    for (int k = 0; k < 4; k++) {
+        fields->reciprocal[k] = _mm512_i32gather_epi32(index, &symbols->reciprocal, 8);
+        fields->pair[k] = _mm512_i32gather_epi32(index, &symbols->start, 8);
+        index = _mm512_add_epi32(index, _mm512_set1_epi32(32));
+    }
+}
+
+QEIL_TARGET_AVX512 static inline __m512i qeil_rans_field(const __m512i *field, const void *memory, __m512i index, const int size) {
+    if (size > 64) return _mm512_i32gather_epi32(_mm512_slli_epi32(index, 1), memory, 8);
+    const __m512i low = _mm512_permutex2var_epi32(field[0], index, field[1]);
+    if (size <= 32) return low;
+    const __mmask16 upper = _mm512_test_epi32_mask(index, _mm512_set1_epi32(32));
+    return _mm512_mask_mov_epi32(low, upper, _mm512_permutex2var_epi32(field[2], index, field[3]));
+}
+
+QEIL_TARGET_AVX512 static inline __m512i qeil_rans_push_16(__m512i state, const qeil_rans_fields *fields, const int size,
+                                                           const uint8_t *symbols, uint8_t **at) {
+    const __m512i index = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)symbols));
+    const __m512i reciprocal = qeil_rans_field(fields->reciprocal, &fields->symbols->reciprocal, index, size);
+    const __m512i pair = qeil_rans_field(fields->pair, &fields->symbols->start, index, size);
     const __m512i rest = _mm512_srli_epi32(pair, 16);
     const __m512i frequency = _mm512_sub_epi32(_mm512_set1_epi32(QEIL_RANS_SLOTS), rest);
     const __mmask16 full = _mm512_cmpge_epu32_mask(state, _mm512_slli_epi32(frequency, 19));
@@ -76,23 +101,36 @@ QEIL_TARGET_AVX512 static inline __m512i qeil_rans_push_16(__m512i state, const 
     return _mm512_add_epi32(_mm512_add_epi32(state, start), _mm512_mullo_epi32(quotient, rest));
 }
 
-/* As qeil_rans_encode_rounds, for 16 lanes or 32. */
-QEIL_TARGET_AVX512 static void qeil_rans_encode_avx512(uint32_t *states, uint8_t **words, const qeil_rans_symbol *table,
-                                                       const uint8_t *symbols, size_t n, size_t lanes) {
+QEIL_TARGET_AVX512 static inline __attribute__((always_inline)) void qeil_rans_push_all(
+    uint32_t *states, uint8_t **words, const qeil_rans_symbol *table, const uint8_t *symbols, size_t n, const size_t lanes,
+    const int size) {
     uint8_t *at = *words;
-    __m512i low = _mm512_loadu_si512(states);
-    if (lanes == 32) {
-        __m512i high = _mm512_loadu_si512(states + 16);
-        for (; n > 0; n -= 32) {
-            high = qeil_rans_push_16(high, table, symbols + n - 16, &at);
-            low = qeil_rans_push_16(low, table, symbols + n - 32, &at);
-        }
-        _mm512_storeu_si512(states + 16, high);
-    } else {
-        for (; n > 0; n -= 16) low = qeil_rans_push_16(low, table, symbols + n - 16, &at);
+    qeil_rans_fields fields;
+    qeil_rans_load_fields(&fields, table);
+    __m512i low = _mm512_loadu_si512(states), high = low;
+    if (lanes == 32) high = _mm512_loadu_si512(states + 16);
+    for (; n > 0; n -= lanes) {
+        if (lanes == 32) high = qeil_rans_push_16(high, &fields, size, symbols + n - 16, &at);
+        low = qeil_rans_push_16(low, &fields, size, symbols + n - lanes, &at);
     }
     _mm512_storeu_si512(states, low);
+    if (lanes == 32) _mm512_storeu_si512(states + 16, high);
     *words = at;
+}
+
+/* As qeil_rans_encode_rounds, for 16 lanes or 32. */
+QEIL_TARGET_AVX512 static void qeil_rans_encode_avx512(uint32_t *states, uint8_t **words, const qeil_rans_model *model,
+                                                       const uint8_t *symbols, size_t n, size_t lanes) {
+    const qeil_rans_symbol *table = model->encode;
+    if (lanes == 32) {
+        if (model->used <= 32) qeil_rans_push_all(states, words, table, symbols, n, 32, 32);
+        else if (model->used <= 64) qeil_rans_push_all(states, words, table, symbols, n, 32, 64);
+        else qeil_rans_push_all(states, words, table, symbols, n, 32, 256);
+    } else if (model->used <= 32) {
+        qeil_rans_push_all(states, words, table, symbols, n, 16, 32);
+    } else {
+        qeil_rans_push_all(states, words, table, symbols, n, 16, 256);
+    }
 }
 #endif
 

@@ -99,7 +99,7 @@ static void qeil_rans_encode(qeil_rans_writer *writer, const qeil_rans_model *mo
     if (lanes == 1) qeil_rans_encode_1(writer, model->encode, symbols + first, rounds);
 #ifdef QEIL_RANS_AVX512
     else if (qeil_rans_has_avx512())
-        qeil_rans_encode_avx512(writer->state, &writer->at, model->encode, symbols + first, rounds, lanes);
+        qeil_rans_encode_avx512(writer->state, &writer->at, model, symbols + first, rounds, lanes);
 #endif
     else if (lanes == 16) qeil_rans_encode_16(writer, model->encode, symbols + first, rounds);
     else qeil_rans_encode_32(writer, model->encode, symbols + first, rounds);

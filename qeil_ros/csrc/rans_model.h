@@ -25,6 +25,7 @@ typedef struct { /* what encoding a symbol needs, without a division: see qeil_r
 typedef struct {
     int count;  /* symbols, the escape among them */
     int escape; /* its index, which is count - 1; QEIL_RANS_SYMBOLS where there is none */
+    int used;   /* symbols up to the last that has slots */
     int only;   /* the symbol that has all slots; -1 where there are several */
     uint16_t frequency[QEIL_RANS_SYMBOLS];
     uint32_t cost[QEIL_RANS_SYMBOLS]; /* in 1/256 bit; of an index from `escape` on: the escape and its number */
@@ -110,6 +111,7 @@ static void qeil_rans_set_slots(qeil_rans_model *model) {
     for (int i = 0; i < model->count; i++) {
         const uint32_t f = model->frequency[i];
         qeil_rans_symbol *symbol = &model->encode[i];
+        if (f) model->used = i + 1;
         if (f == QEIL_RANS_SLOTS) model->only = i;
         if (f == 0 || f == QEIL_RANS_SLOTS) continue;
         symbol->shift = 31 + (f == 1 ? 0 : 32 - (uint32_t)__builtin_clz(f - 1));

@@ -54,4 +54,4 @@ def test_hostile_payloads_under_sanitizers(tmp_path: Path) -> None:
     )
     if build.returncode:
         pytest.skip("the compiler has no sanitizers")
-    assert run(tmp_path, ["fuzz", "7", "20000"], "cc", *sanitizers).endswith("read as valid\n")
+    assert run(tmp_path, ["fuzz", "7", "8000"], "cc", *sanitizers).endswith("read as valid\n")
