@@ -16,19 +16,35 @@ except ImportError as error:
         "headers (Debian and Ubuntu: build-essential python3-dev)."
     ) from error
 
-from .decoder import Decoder, decode, peek
+from .decoder import REFERENCES, Decoder, decode, peek
 from .encoder import Encoder, encode
-from .errors import BitstreamError, CorruptError, LimitError, TruncatedError, UnsupportedError
+from .errors import (
+    BitstreamError,
+    CorruptError,
+    LimitError,
+    MissingReferenceError,
+    TruncatedError,
+    UnsupportedError,
+)
+from .options import Options
+from .quantize import Percentile
 from .stream import Limits, StreamInfo
+from .temporal import KEY_INTERVAL, TemporalEncoder
 
 __all__ = [
+    "KEY_INTERVAL",
+    "REFERENCES",
     "BitstreamError",
     "CorruptError",
     "Decoder",
     "Encoder",
     "LimitError",
     "Limits",
+    "MissingReferenceError",
+    "Options",
+    "Percentile",
     "StreamInfo",
+    "TemporalEncoder",
     "TruncatedError",
     "UnsupportedError",
     "decode",

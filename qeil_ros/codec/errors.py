@@ -21,3 +21,18 @@ class UnsupportedError(BitstreamError):
 
 class LimitError(BitstreamError):
     """The stream would exceed the decoder's limits."""
+
+
+class MissingReferenceError(BitstreamError):
+    """The stream is a difference from one whose tensor this decoder does not hold: ask for a key frame.
+
+    Attributes:
+        checksum: of the stream that it refers to.
+    """
+
+    def __init__(self, checksum: int, held: int) -> None:
+        super().__init__(
+            f"the stream is a difference from the tensor of stream 0x{checksum:08x}, which is not among the "
+            f"{held} that this decoder holds; a stream without a reference is needed"
+        )
+        self.checksum = checksum

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
-from enum import IntEnum
+from dataclasses import dataclass, replace
+from enum import IntEnum, IntFlag
 from typing import TypeVar
 
 import numpy as np
 
+from .. import _kernels
 from .errors import CorruptError, LimitError, TruncatedError, UnsupportedError
+from .tokens import Mask, pack_mask, parse_mask
+from .varint import read_varint, varint
 
 MAGIC = b"\xc5\x51"
 VERSION = 1
@@ -20,8 +23,8 @@ MIN_STREAM_BYTES = 14
 MAX_DIMENSIONS = 8
 MAX_ELEMENTS = 2**31 - 1
 MIN_GROUP_SIZE, MAX_GROUP_SIZE = 8, 65535
-PARAMETER_BYTES = 4
-"""A unit and a zero; one byte of exponent goes before all sets."""
+FACTOR_ONE = 16
+"""Prediction factors are sixteenths."""
 
 
 Known = TypeVar("Known", bound=IntEnum)
@@ -40,12 +43,27 @@ class Quantizer(IntEnum):
 
     IDENTITY = 0
     UNIFORM = 1
+    SYMMETRIC = 2
+    SIGN_MAGNITUDE = 3
+    POWER_OF_TWO = 4
+    LAPLACIAN = 5
+    GAUSSIAN = 6
 
 
 class Coder(IntEnum):
     """How codes become bytes."""
 
     PACKED = 0
+    RANS = 1
+
+
+class Flag(IntFlag):
+    """What follows the fixed part of a header."""
+
+    INTER = 1
+    """The tensor is coded as the difference from that of an earlier stream."""
+    MASK = 2
+    """Some rows were dropped."""
 
 
 DTYPES: dict[int, np.dtype] = {
@@ -76,6 +94,21 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """What the difference was taken from.
+
+    Attributes:
+        reference: checksum of the stream whose decoded tensor it is.
+        factor: by how many sixteenths of it, 1 to 16.
+        parted: whether an entropy coder takes the codes apart by the reference's size.
+    """
+
+    reference: int
+    factor: int = FACTOR_ONE
+    parted: bool = False
+
+
+@dataclass(frozen=True)
 class StreamInfo:
     """The fields of a header, and the sizes that follow. `axis`, `group_size`: 0 where not applicable."""
 
@@ -87,25 +120,51 @@ class StreamInfo:
     axis: int = 0
     group_size: int = 0
     coder: Coder = Coder.PACKED
-    flags: int = 0
+    mask: Mask | None = None
+    prediction: Prediction | None = None
+    entropy_bytes: int = 0
+    """Size of the payload where the coder's is not a fixed one."""
     version: int = VERSION
+
+    @property
+    def flags(self) -> Flag:
+        return (Flag.INTER if self.prediction else Flag(0)) | (Flag.MASK if self.mask else Flag(0))
+
+    @property
+    def key(self) -> bool:
+        """Whether the stream can be decoded by itself."""
+        return self.prediction is None
+
+    @property
+    def signed(self) -> bool:
+        """Whether codes are multiples of the step that no width bounds: symmetric, entropy-coded."""
+        return self.coder is Coder.RANS and self.quantizer is Quantizer.SYMMETRIC and self.bits > 1
 
     @property
     def elements(self) -> int:
         return math.prod(self.shape)
 
     @property
+    def coded_shape(self) -> tuple[int, ...]:
+        """Of the tensor that is quantized: without the rows that were dropped, with the merged one."""
+        return (self.mask.coded_rows, *self.shape[1:]) if self.mask else self.shape
+
+    @property
+    def coded_elements(self) -> int:
+        return math.prod(self.coded_shape)
+
+    @property
     def inner(self) -> int:
         """Neighbouring elements that share a set: element i uses set (i // inner) % parameter_sets."""
         if self.granularity is Granularity.CHANNEL:
             return math.prod(self.shape[self.axis + 1 :])
-        return self.group_size if self.granularity is Granularity.GROUP else self.elements
+        return self.group_size if self.granularity is Granularity.GROUP else self.coded_elements
 
     @property
     def parameter_sets(self) -> int:
         if self.granularity is Granularity.CHANNEL:
-            return self.shape[self.axis]
-        return -(-self.elements // self.group_size) if self.granularity is Granularity.GROUP else 1
+            return self.coded_shape[self.axis]
+        return -(-self.coded_elements // self.group_size) if self.granularity is Granularity.GROUP else 1
 
     @property
     def header_bytes(self) -> int:
@@ -113,11 +172,15 @@ class StreamInfo:
 
     @property
     def parameter_bytes(self) -> int:
-        return 0 if self.quantizer is Quantizer.IDENTITY else 1 + PARAMETER_BYTES * self.parameter_sets
+        if self.quantizer is Quantizer.IDENTITY:
+            return 0
+        return _kernels.parameter_bytes(self.quantizer, self.parameter_sets)
 
     @property
     def payload_bytes(self) -> int:
-        return (self.elements * self.bits + 7) // 8
+        return (
+            (self.coded_elements * self.bits + 7) // 8 if self.coder is Coder.PACKED else self.entropy_bytes
+        )
 
     @property
     def stream_bytes(self) -> int:
@@ -138,12 +201,25 @@ def pack_header(info: StreamInfo) -> bytes:
         )
     )
     for size in info.shape:
-        head += _varint(size)
+        head += varint(size)
     if info.granularity is Granularity.CHANNEL:
         head.append(info.axis)
     elif info.granularity is Granularity.GROUP:
-        head += _varint(info.group_size)
+        head += varint(info.group_size)
+    if info.mask is not None:
+        head += pack_mask(info.mask)
+    if info.prediction is not None:
+        prediction = info.prediction
+        head += struct.pack("<IB", prediction.reference, prediction.factor - 1 | prediction.parted << 4)
     return bytes(head)
+
+
+def unit_of(parameters: bytes | bytearray | memoryview) -> np.float32:
+    """The unit of the first parameter set."""
+    (half,) = np.frombuffer(parameters, "<f2", 1, 1)
+    exponent = int.from_bytes(parameters[:1], "little", signed=True)
+    unit: np.float32 = np.float32(math.ldexp(float(half), exponent))
+    return unit
 
 
 def check_frame(buffer: memoryview, limits: Limits) -> None:
@@ -169,11 +245,9 @@ def stored_checksum(buffer: memoryview) -> int:
 
 def parse_header(buffer: memoryview, limits: Limits) -> StreamInfo:
     """Reads and checks the header of a stream whose frame was checked; the length must be what it says."""
-    flags, tensor, coding, quantizer, coder = buffer[3:8]
-    if flags:
-        raise UnsupportedError(
-            f"flags are 0x{flags:02x}; this decoder knows none (inter-frame, mask and table are reserved)"
-        )
+    version, flags, tensor, coding, quantizer, coder = buffer[2:8]
+    if flags & ~(Flag.INTER | Flag.MASK):
+        raise UnsupportedError(f"flags are 0x{flags:02x}; this decoder knows 0x01 (inter) and 0x02 (mask)")
     dtype = DTYPES.get(tensor & 15)
     if dtype is None:
         raise UnsupportedError(f"element type {tensor & 15} is unknown")
@@ -193,7 +267,7 @@ def parse_header(buffer: memoryview, limits: Limits) -> StreamInfo:
     at, shape, elements = 8, [], 1
     max_elements = min(limits.max_elements, MAX_ELEMENTS)
     for axis in range(dimensions):
-        size, at = _read_varint(buffer, at, end, f"dimension {axis}")
+        size, at = read_varint(buffer, at, end, f"dimension {axis}")
         if size == 0:
             raise CorruptError(f"dimension {axis} is 0")
         elements *= size
@@ -209,22 +283,43 @@ def parse_header(buffer: memoryview, limits: Limits) -> StreamInfo:
         if axis >= dimensions:
             raise CorruptError(f"channel axis {axis} of a tensor with {dimensions} dimensions")
     elif granularity is Granularity.GROUP:
-        group_size, at = _read_varint(buffer, at, end, "group size")
+        group_size, at = read_varint(buffer, at, end, "group size")
         if not MIN_GROUP_SIZE <= group_size <= MAX_GROUP_SIZE:
             raise CorruptError(f"group size {group_size}; {MIN_GROUP_SIZE} to {MAX_GROUP_SIZE} are possible")
-    if known_quantizer is Quantizer.IDENTITY and (
-        dtype.kind == "f" or bits != 8 or granularity is not Granularity.TENSOR
-    ):
-        raise CorruptError(
-            f"the identity quantizer with {dtype}, {bits} bits, granularity {granularity.name}"
-        )
-
+    mask = prediction = None
+    if flags & Flag.MASK:
+        if dimensions < 2:
+            raise CorruptError("a token mask on a tensor of one dimension")
+        mask, at = parse_mask(buffer, at, end, shape[0])
+    if flags & Flag.INTER:
+        if at + 5 > end:
+            raise TruncatedError("the stream ends within the prediction")
+        reference, how = struct.unpack_from("<IB", buffer, at)
+        if how >> 5:
+            raise UnsupportedError(f"reserved bits of the prediction byte 0x{how:02x} are set")
+        prediction, at = Prediction(reference, (how & 15) + 1, bool(how & 16)), at + 5
+    _check_combination(known_quantizer, known_coder, dtype, bits, granularity, prediction, mask is not None)
     info = StreamInfo(
-        dtype, tuple(shape), bits, known_quantizer, granularity, axis, group_size, known_coder, flags
+        dtype,
+        tuple(shape),
+        bits,
+        known_quantizer,
+        granularity,
+        axis,
+        group_size,
+        known_coder,
+        mask,
+        prediction,
+        version=version,
     )
     if info.parameter_sets > limits.max_parameter_sets:
         raise LimitError(f"{info.parameter_sets} parameter sets; the limit is {limits.max_parameter_sets}")
-    needed = at + info.parameter_bytes + info.payload_bytes + CHECKSUM_BYTES
+    fixed = at + info.parameter_bytes + CHECKSUM_BYTES
+    if known_coder is not Coder.PACKED:
+        if len(buffer) <= fixed:
+            raise TruncatedError(f"the stream has {len(buffer)} bytes and no room for a payload")
+        return replace(info, entropy_bytes=len(buffer) - fixed)
+    needed = fixed + info.payload_bytes
     if len(buffer) < needed:
         raise TruncatedError(f"the stream has {len(buffer)} bytes; its header announces {needed}")
     if len(buffer) > needed:
@@ -234,31 +329,41 @@ def parse_header(buffer: memoryview, limits: Limits) -> StreamInfo:
     return info
 
 
+def _check_combination(
+    quantizer: Quantizer,
+    coder: Coder,
+    dtype: np.dtype,
+    bits: int,
+    granularity: Granularity,
+    prediction: Prediction | None,
+    masked: bool,
+) -> None:
+    if quantizer is Quantizer.IDENTITY and (
+        dtype.kind == "f" or bits != 8 or granularity is not Granularity.TENSOR or prediction
+    ):
+        raise CorruptError(
+            f"the identity quantizer with {dtype}, {bits} bits, granularity {granularity.name}"
+            + (", predicted" if prediction else "")
+        )
+    if (
+        prediction
+        and prediction.parted
+        and (
+            coder is Coder.PACKED
+            or quantizer is not Quantizer.SYMMETRIC
+            or bits == 1
+            or granularity is not Granularity.TENSOR
+            or masked
+        )
+    ):
+        raise CorruptError(
+            f"codes parted by the reference with coder {coder.name}, quantizer {quantizer.name}, "
+            f"{bits} bits, granularity {granularity.name}, " + ("a mask" if masked else "no mask")
+        )
+
+
 def _known(kind: type[Known], value: int, name: str) -> Known:
     try:
         return kind(value)
     except ValueError:
         raise UnsupportedError(f"{name} {value} is unknown") from None
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _read_varint(buffer: memoryview, at: int, end: int, name: str) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 35, 7):
-        if at >= end:
-            raise TruncatedError(f"the stream ends within {name}")
-        byte, at = buffer[at], at + 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            if (shift and byte == 0) or value >= 1 << 32:
-                raise CorruptError(f"{name} is not a shortest varint below 2**32")
-            return value, at
-    raise CorruptError(f"{name} is not a varint of at most five bytes")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptError, TruncatedError, UnsupportedError
-from . import levels, quantizers
+from ..errors import CorruptError, MissingReferenceError, TruncatedError, UnsupportedError
+from . import entropy, levels, quantizers
 from .packing import crc32c, pack, unpack
 
 _DTYPES: dict[int, np.dtype[Any]] = {
@@ -21,7 +22,8 @@ _DTYPES: dict[int, np.dtype[Any]] = {
 _QUANTIZERS = ("identity", "uniform", "symmetric", "sign_magnitude", "power_of_two", "laplacian", "gaussian")
 
 
-def decode(stream: bytes) -> NDArray[Any]:
+def decode(stream: bytes, references: Mapping[int, NDArray[Any]] | None = None) -> NDArray[Any]:
+    """`references`: decoded tensors by the checksum of their streams."""
     if len(stream) < 14:
         raise TruncatedError(f"{len(stream)} bytes")
     if stream[:2] != b"\xc5\x51":
@@ -33,7 +35,14 @@ def decode(stream: bytes) -> NDArray[Any]:
         raise CorruptError("checksum")
     flags, tensor, coding, quantizer, coder = body[3:8]
     granularity = coding >> 3 & 3
-    if flags or tensor & 15 not in _DTYPES or coding >> 5 or granularity > 2 or quantizer > 6 or coder:
+    if (
+        flags > 3
+        or tensor & 15 not in _DTYPES
+        or coding >> 5
+        or granularity > 2
+        or quantizer > 6
+        or coder > 1
+    ):
         raise UnsupportedError("flags or identifier")
     dtype, dimensions, bits = _DTYPES[tensor & 15], tensor >> 4, (coding & 7) + 1
     if not 1 <= dimensions <= 8:
@@ -42,38 +51,154 @@ def decode(stream: bytes) -> NDArray[Any]:
     for _ in range(dimensions):
         size, at = _varint_at(body, at)
         shape.append(size)
-    n = math.prod(shape)
-    if not 1 <= n < 2**31:
+    if not 1 <= math.prod(shape) < 2**31:
         raise CorruptError("shape")
-    inner, count = n, 1
+    axis = group = factor = 0
     if granularity == 1:
-        if at >= len(body):
-            raise TruncatedError("axis")
-        axis, at = body[at], at + 1
+        (axis,), at = _bytes_at(body, at, 1)
         if axis >= dimensions:
             raise CorruptError("axis")
-        inner, count = math.prod(shape[axis + 1 :]), shape[axis]
     elif granularity == 2:
-        inner, at = _varint_at(body, at)
-        if not 8 <= inner <= 65535:
+        group, at = _varint_at(body, at)
+        if not 8 <= group <= 65535:
             raise CorruptError("group size")
-        count = -(-n // inner)
-    if quantizer == 0 and (dtype.kind == "f" or bits != 8 or granularity):
+    kept, merged, coded = [True] * shape[0], False, list(shape)
+    if flags & 2:
+        if dimensions < 2:
+            raise CorruptError("mask")
+        kept, merged, at = _mask_at(body, at, shape[0])
+        coded[0] = sum(kept) + merged
+    near, parted = None, False
+    if flags & 1:
+        checksum, at = _bytes_at(body, at, 4)
+        (how,), at = _bytes_at(body, at, 1)
+        if how >> 5:
+            raise UnsupportedError("prediction")
+        factor, parted = (how & 15) + 1, bool(how & 16)
+    if quantizer == 0 and (dtype.kind == "f" or bits != 8 or granularity or flags & 1):
         raise CorruptError("identity")
-    parameters = 0 if quantizer == 0 else quantizers.parameter_bytes(quantizer, count)
-    size = at + parameters + -(-n * bits // 8)
-    if len(body) < size:
+    signed = coder == 1 and quantizer == 2 and bits > 1
+    if parted and (not signed or granularity or flags & 2):
+        raise CorruptError("parted")
+
+    n = math.prod(coded)
+    inner, count = n, 1
+    if granularity == 1:
+        inner, count = math.prod(coded[axis + 1 :]), coded[axis]
+    elif granularity == 2:
+        inner, count = group, -(-n // group)
+    parameters, at = _bytes_at(
+        body, at, 0 if quantizer == 0 else quantizers.parameter_bytes(quantizer, count)
+    )
+    payload, packed = body[at:], -(-n * bits // 8)
+    if len(payload) < (1 if coder else packed):
         raise TruncatedError("payload")
-    if len(body) > size:
+    if not coder and len(payload) > packed:
         raise CorruptError("length")
-    if quantizer == 0:
-        raw: NDArray[Any] = np.frombuffer(body[at:], dtype)
-        return np.array(raw).reshape(shape)
-    p = quantizers.read_parameters(body[at : at + parameters], quantizer, bits)
-    codes = unpack(body[at + parameters :], n, bits)
-    values = quantizers.values(codes, np.arange(n) // inner % count, p)
-    decoded: NDArray[Any] = _to_dtype(values, dtype).reshape(shape)
-    return decoded
+    if flags & 1:
+        near = _reference(int.from_bytes(checksum, "little"), references or {}, tuple(shape), dtype)
+    p = quantizers.read_parameters(parameters, quantizer, bits, wide=signed) if quantizer else None
+    quiet = None
+    if parted:
+        assert near is not None and p is not None
+        quiet = np.abs(near) <= np.float32(0.5) * p.unit[0]
+    codes = _codes(payload, coded, bits, coder, signed, quiet)
+    sets = np.arange(n) // inner % count
+    if p is None:
+        values = codes.astype(np.uint8).view(dtype).astype(np.float32)
+    elif signed:
+        values = quantizers.index_values(codes.astype(np.int16), sets, p)
+    else:
+        values = quantizers.values(codes.astype(np.uint8), sets, p)
+    if flags & 2:
+        values = _rows(values.reshape(coded), kept, merged).reshape(-1)
+    if near is not None:
+        with np.errstate(over="ignore"):
+            values = values + np.float32(factor / 16) * near
+        limit = np.finfo(np.float32).max
+        values = np.clip(values, -limit, limit)
+    return _to_dtype(values, dtype).reshape(shape)
+
+
+def _reference(
+    checksum: int, references: Mapping[int, NDArray[Any]], shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> NDArray[np.float32]:
+    found = references.get(checksum)
+    if found is None:
+        raise MissingReferenceError(checksum, len(references))
+    if found.shape != shape or found.dtype != dtype:
+        raise CorruptError("reference")
+    return found.astype(np.float32).reshape(-1)
+
+
+def _codes(
+    payload: bytes, shape: list[int], bits: int, coder: int, signed: bool, quiet: NDArray[np.bool_] | None
+) -> NDArray[np.int64]:
+    n = math.prod(shape)
+    if coder == 0:
+        return unpack(payload, n, bits).astype(np.int64)
+    if quiet is None:
+        codes = np.array(entropy.decode(payload, shape, signed)[0])
+        if not signed and codes.max() >= 1 << bits:
+            raise CorruptError("code")
+        return codes
+    count = int(quiet.sum())
+    if not 0 < count < n:
+        raise CorruptError("parts")
+    size, at = _varint_at(payload, 0)
+    if at + size >= len(payload):
+        raise TruncatedError("first part")
+    codes = np.zeros(n, np.int64)
+    codes[quiet] = entropy.decode(payload[at : at + size], [count], True)[0]
+    codes[~quiet] = entropy.decode(payload[at + size :], [n - count], True)[0]
+    return codes
+
+
+def _mask_at(body: bytes, at: int, rows: int) -> tuple[list[bool], bool, int]:
+    """(kept, whether the others are one merged row, where the mask ends)."""
+    (how,), at = _bytes_at(body, at, 1)
+    form = how >> 2
+    if how & 3 > 1 or form > 2:
+        raise UnsupportedError("mask")
+    if form == 0:
+        data, at = _bytes_at(body, at, -(-rows // 8))
+        if int.from_bytes(data, "little") >> rows:
+            raise CorruptError("mask bits")
+        marked = [bool(data[row // 8] >> row % 8 & 1) for row in range(rows)]
+    else:
+        size, at = _varint_at(body, at)
+        data, at = _bytes_at(body, at, size)
+        marked, row = [False] * rows, 0
+        if not data or data[-1] == 255:
+            raise CorruptError("mask gaps")
+        for gap in data:
+            row += gap
+            if gap < 255:
+                if row >= rows:
+                    raise CorruptError("mask rows")
+                marked[row] = True
+                row += 1
+    kept = [not mark for mark in marked] if form == 2 else marked
+    if not any(kept) or all(kept):
+        raise CorruptError("mask of all or none")
+    return kept, how & 3 == 1, at
+
+
+def _rows(coded: NDArray[np.float32], kept: list[bool], merged: bool) -> NDArray[np.float32]:
+    out = np.zeros((len(kept), *coded.shape[1:]), np.float32)
+    source = iter(coded)
+    for row, here in enumerate(kept):
+        if here:
+            out[row] = next(source)
+    if merged:
+        out[[not here for here in kept]] = next(source)
+    return out
+
+
+def _bytes_at(body: bytes, at: int, size: int) -> tuple[bytes, int]:
+    if at + size > len(body):
+        raise TruncatedError(f"{size} bytes")
+    return body[at : at + size], at + size
 
 
 def _varint_at(body: bytes, at: int) -> tuple[int, int]:

@@ -1,0 +1,118 @@
+/* Inter-frame prediction, and rounding with the cost of a code in mind. All on binary32, every operation rounded by itself, sums in
+ * a fixed order of lanes: the same bytes on every machine. */
+#ifndef QEIL_PREDICTION_H
+#define QEIL_PREDICTION_H
+
+#include <float.h>
+#include <math.h>
+
+#include "multiversion.h"
+
+#define QEIL_SUM_LANES 16
+#define QEIL_RUN_LEAST 4 /* indices of the first run; each further run doubles what is covered, up to QEIL_RUN_MOST */
+#define QEIL_RUN_MOST 64
+#define QEIL_MAX_INDEX 32767.0f
+
+QEIL_INLINE double qeil_lane_sum(const double *lanes) {
+    double sum = 0;
+    for (int l = 0; l < QEIL_SUM_LANES; l++) sum += lanes[l];
+    return sum;
+}
+
+/* sum x*x, sum x*p, sum p*p */
+QEIL_CLONES static void qeil_products(const float *x, const float *p, size_t n, double *restrict sums) {
+    double xx[QEIL_SUM_LANES] = {0}, xp[QEIL_SUM_LANES] = {0}, pp[QEIL_SUM_LANES] = {0};
+    size_t i = 0;
+    for (; i + QEIL_SUM_LANES <= n; i += QEIL_SUM_LANES)
+        for (int l = 0; l < QEIL_SUM_LANES; l++) {
+            const double a = x[i + l], b = p[i + l];
+            xx[l] += a * a, xp[l] += a * b, pp[l] += b * b;
+        }
+    for (int l = 0; i < n; i++, l++) {
+        const double a = x[i], b = p[i];
+        xx[l] += a * a, xp[l] += a * b, pp[l] += b * b;
+    }
+    sums[0] = qeil_lane_sum(xx), sums[1] = qeil_lane_sum(xp), sums[2] = qeil_lane_sum(pp);
+}
+
+/* out = x - factor*p */
+QEIL_CLONES static void qeil_difference(const float *restrict x, const float *restrict p, float factor, size_t n, float *restrict out) {
+    for (size_t i = 0; i < n; i++) out[i] = x[i] - factor * p[i];
+}
+
+/* values += factor*p, saturating at the largest finite number */
+QEIL_CLONES static void qeil_add(float *restrict values, const float *restrict p, float factor, size_t n) {
+    for (size_t i = 0; i < n; i++) values[i] = qeil_clamp(values[i] + factor * p[i], -FLT_MAX, FLT_MAX);
+}
+
+QEIL_CLONES static void qeil_sum_magnitudes(const float *restrict x, size_t n, double *restrict lanes) {
+    size_t i = 0;
+    for (; i + QEIL_SUM_LANES <= n; i += QEIL_SUM_LANES)
+        for (int l = 0; l < QEIL_SUM_LANES; l++) lanes[l] += (double)fabsf(x[i + l]);
+    for (int l = 0; i < n; i++, l++) lanes[l] += (double)fabsf(x[i]);
+}
+
+QEIL_INLINE float qeil_round_one(float x, float inverse, float offset, int16_t *code) { /* gives the error in steps */
+    const float scaled = fabsf(x) * inverse, moved = scaled + offset;
+    const int32_t size = (int32_t)(moved < QEIL_MAX_INDEX ? moved : QEIL_MAX_INDEX); /* NaN too */
+    *code = (int16_t)(x < 0 ? -size : size);
+    return scaled - (float)size;
+}
+
+QEIL_CLONES static void qeil_round_run(const float *restrict x, size_t n, float inverse, float offset, int16_t *restrict codes,
+                                       double *restrict lanes) {
+    size_t i = 0;
+    for (; i + QEIL_SUM_LANES <= n; i += QEIL_SUM_LANES)
+        for (int l = 0; l < QEIL_SUM_LANES; l++) {
+            const double error = qeil_round_one(x[i + l], inverse, offset, codes + i + l);
+            lanes[l] += error * error;
+        }
+    for (int l = 0; i < n; i++, l++) {
+        const double error = qeil_round_one(x[i], inverse, offset, codes + i);
+        lanes[l] += error * error;
+    }
+}
+
+/* Multiples of the step 1/inverse, each rounded towards zero where the bits so saved are worth the error.
+ *
+ * In a run of indices of the middle dimension the values are taken for Laplacian with their mean magnitude m, in steps. Then one step
+ * more costs log2(e)/m bits, and with the slope -2 ln2 D, D = 1/12, of the rate-distortion function at high rate, a value is rounded
+ * up when its fraction is over 1/2 + rate / (12 m). `rate` 0 rounds to the nearest. Returns the squared error, in squared steps. */
+static double qeil_round_by_cost(const float *x, size_t outer, size_t size, size_t inner, float inverse, double rate, int16_t *codes) {
+    double errors[QEIL_SUM_LANES] = {0};
+    size_t first = 0;
+    while (first < size) {
+        size_t run = first < QEIL_RUN_LEAST ? QEIL_RUN_LEAST : first < QEIL_RUN_MOST ? first : QEIL_RUN_MOST;
+        if (outer == 1 && inner == 1) run = size; /* a vector: its order means nothing */
+        if (run > size - first) run = size - first;
+        const size_t n = run * inner, stride = size * inner;
+        double lanes[QEIL_SUM_LANES] = {0};
+        for (size_t o = 0; o < outer; o++) qeil_sum_magnitudes(x + o * stride + first * inner, n, lanes);
+        const double mean = qeil_lane_sum(lanes) / (double)(outer * n) * inverse;
+        const double offset = 0.5 - (mean > 0 ? rate / (12 * mean) : 0.0);
+        for (size_t o = 0; o < outer; o++)
+            qeil_round_run(x + o * stride + first * inner, n, inverse, (float)(offset > 0 ? offset : 0.0),
+                           codes + o * stride + first * inner, errors);
+        first += run;
+    }
+    return qeil_lane_sum(errors);
+}
+
+QEIL_CLONES static size_t qeil_count_quiet(const float *p, size_t n, float threshold) {
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) count += fabsf(p[i]) <= threshold;
+    return count;
+}
+
+/* The values whose reference is small first, then the others, each in order; `quiet` from qeil_count_quiet(). */
+static void qeil_part(const float *x, const float *p, size_t n, float threshold, size_t quiet, float *out) {
+    size_t at[2] = {quiet, 0};
+    for (size_t i = 0; i < n; i++) out[at[fabsf(p[i]) <= threshold]++] = x[i];
+}
+
+static void qeil_join(const int16_t *parted, const float *p, size_t n, float threshold, size_t quiet, int16_t *codes) {
+    size_t at[2] = {quiet, 0};
+    for (size_t i = 0; i < n; i++) codes[i] = parted[at[fabsf(p[i]) <= threshold]++];
+}
+
+#endif
