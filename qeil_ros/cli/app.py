@@ -38,6 +38,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "model": ("qeil_ros.cli.model", "Make, check and look into split models."),
     "split": ("qeil_ros.cli.split", "Cut an ONNX model in two, and show where it can be cut."),
     "export": ("qeil_ros.cli.export", "Cut a model of Hugging Face in two, from a folder on this disk."),
+    "prune": ("qeil_ros.cli.prune", "Take weights out of a model's agent part."),
+    "local": ("qeil_ros.cli.local", "Give a model an answer that the robot can find alone."),
+    "quantize": ("qeil_ros.cli.quantize", "Pack the weights of a model's agent part in few bits."),
     "evaluate": ("qeil_ros.cli.evaluate", "Score a model at every cut and width: accuracy, bytes, time."),
     "basis": (
         "qeil_ros.cli.basis",

@@ -105,7 +105,7 @@ class AgentPart:
             offered = f"only {', '.join(map(str, self.widths))}" if self.widths else "only as they are stored"
             raise ModelError(f"{self._where}: the agent part has no weights of {bits} bits, {offered}")
         with self._lock:
-            self._wanted = bits
+            self._wanted = self._requested = bits
             if self._worker is None and bits != self.bits:
                 self._worker = threading.Thread(target=self._change, name="agent weights")
                 self._worker.start()
@@ -121,7 +121,6 @@ class AgentPart:
         largest = self.widths[0]
         width = min((width for width in self.widths if width >= (bits or largest)), default=largest)
         if width != self._requested:
-            self._requested = width
             self.set_bits(width)
 
     def wait(self, timeout_s: float | None = None) -> bool:

@@ -99,7 +99,8 @@ class Report:
     calibrated: int
     """Images that were calibrated with."""
     static_error: float | None
-    """1 - cosine of the features with inputs quantized to calibrated ranges; None: not calibrated."""
+    """1 - cosine of the features with inputs quantized to calibrated ranges, on images that were spared for
+    that; None: there were too few."""
 
     def to_json(self) -> dict[str, Any]:
         record = {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -144,9 +145,10 @@ def quantize_graph(
     work = _Work(graph, plan, progress)
     ranges: dict[str, tuple[float, float]] = {}
     packed: dict[str, Packed] = {}
+    used, held = _apart(images)
     if images:
         told = work.tell("running the calibration images")
-        for tensor, seen in observe(graph, images, threads=threads, tell=told):
+        for tensor, seen in observe(graph, used, threads=threads, tell=told):
             ranges[tensor] = (seen.low, seen.high)
             users = [layer for layer in graph.layers if layer.product and layer.input == tensor]
             packed |= work.layers(users, Curvature(seen.hessian))
@@ -159,9 +161,9 @@ def quantize_graph(
         "calibration_images": len(images),
     }
     error = None
-    size = write_packed(target, weights, graph.kept, graph.skeletons(ranges), widths, made)
-    if ranges:
-        error = _static_error(target, max(plan.widths), images[:8], threads)
+    size = write_packed(target, weights, graph.kept, graph.skeletons(ranges if held else {}), widths, made)
+    if held:
+        error = _static_error(target, max(plan.widths), held, threads)
         if not error <= STATIC_LIMIT:
             size = write_packed(target, weights, graph.kept, graph.skeletons(), widths, made)
     _check_size(size, weights, graph)
@@ -185,6 +187,12 @@ def quantize_graph(
         calibrated=len(images),
         static_error=error,
     )
+
+
+def _apart(images: Sequence[NDArray[Any]]) -> tuple[Sequence[NDArray[Any]], Sequence[NDArray[Any]]]:
+    """(images to calibrate with, images to try calibrated ranges on). Of few none can be spared to try."""
+    spared = len(images) // 8
+    return images[: len(images) - spared], images[len(images) - spared :]
 
 
 class _Work:

@@ -40,7 +40,7 @@ LONGEST_OCTAVES = 14
 """Powers of two reach down to 2^-14 of the scale: weights below that are as good as zero."""
 _CLIPS = np.linspace(1.0, 0.02, 99)
 _BINS = 4096
-_LLOYD_ROUNDS = 200
+_LLOYD_ROUNDS = 2000
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def lloyd_max(values: NDArray[Any], counts: NDArray[Any], levels: int) -> NDArra
         edges = np.concatenate([[0], np.searchsorted(values, (found[1:] + found[:-1]) / 2), [len(values)]])
         mass = np.diff(weight[edges])
         moved: NDArray[Any] = np.divide(np.diff(moment[edges]), mass, out=found.copy(), where=mass > 0)
-        if np.abs(moved - found).max() <= 1e-7 * np.abs(moved).max():
+        if np.abs(moved - found).max() <= 1e-6 * np.abs(moved).max():
             return moved
         found = moved
     return found
@@ -201,7 +201,7 @@ def _powers(bits: int) -> Floats:
 
 @cache
 def _optimal(density: str, bits: int) -> Floats:
-    values = np.linspace(-12, 12, 24 * 400 + 1)
+    values = (np.arange(-60_000, 60_000) + 0.5) * 2e-4
     mass = np.exp(-np.sqrt(2) * np.abs(values)) if density == "laplace" else np.exp(-values * values / 2)
     return lloyd_max(values, mass + 1e-30, 1 << bits).astype(np.float32)
 

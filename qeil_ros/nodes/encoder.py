@@ -375,10 +375,10 @@ class EncoderNode(ManagedNode):
         assert self._pipeline is not None
         agent = self._pipeline.agent(split)
         if not agent.widths:
+            wanted = point.weight_bits not in (0, 8)
             problem = (
-                f"{point.weight_bits}-bit weights are asked for by the {point.origin}; the agent part has only "
-                "those that are stored"
-                if point.weight_bits not in (0, 8)
+                f"the {point.origin} asks for {point.weight_bits}-bit weights; the agent part runs as stored"
+                if wanted
                 else ""
             )
         else:
