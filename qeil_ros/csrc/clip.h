@@ -8,7 +8,7 @@
 #define QEIL_SUMS 16
 
 /* Sum of (x - centre), or of |x - centre|, over a set: QEIL_SUMS lanes of floats a block, the blocks in doubles. */
-static double qeil_set_sum(const uint8_t *data, int dtype, qeil_groups g, size_t set, size_t size, float centre, int magnitudes) {
+QEIL_CLONES static double qeil_set_sum(const uint8_t *data, int dtype, qeil_groups g, size_t set, size_t size, float centre, int magnitudes) {
     float scratch[QEIL_BLOCK];
     const uint32_t mask = magnitudes ? 0x7fffffffu : 0xffffffffu;
     double sum = 0;
@@ -16,9 +16,10 @@ static double qeil_set_sum(const uint8_t *data, int dtype, qeil_groups g, size_t
         const size_t k = size - at < QEIL_BLOCK ? size - at : QEIL_BLOCK;
         const float *x = qeil_set_block(data, dtype, g, set, at, k, scratch);
         float lanes[QEIL_SUMS] = {0};
-        for (size_t i = 0; i < k; i += QEIL_SUMS)
-            for (size_t lane = 0; lane < QEIL_SUMS && i + lane < k; lane++)
-                lanes[lane] += qeil_float_of(qeil_bits_of(x[i + lane] - centre) & mask);
+        size_t i = 0;
+        for (; i + QEIL_SUMS <= k; i += QEIL_SUMS)
+            for (size_t lane = 0; lane < QEIL_SUMS; lane++) lanes[lane] += qeil_float_of(qeil_bits_of(x[i + lane] - centre) & mask);
+        for (size_t lane = 0; i + lane < k; lane++) lanes[lane] += qeil_float_of(qeil_bits_of(x[i + lane] - centre) & mask);
         for (int lane = 0; lane < QEIL_SUMS; lane++) sum += lanes[lane];
     }
     return sum;

@@ -20,12 +20,12 @@ QEIL_INLINE size_t qeil_run(qeil_groups g, size_t i, size_t limit, size_t *set) 
 }
 
 /* With inner = 1, where neighbours belong to neighbouring sets: the run up to the last set, and its first set. */
-QEIL_INLINE size_t qeil_row(qeil_groups g, size_t i, size_t limit, size_t *set) {
+QEIL_INLINE size_t qeil_neighbours(qeil_groups g, size_t i, size_t limit, size_t *set) {
     *set = i % g.count;
     return g.count - *set < limit ? g.count - *set : limit;
 }
 
-/* n <= QEIL_BLOCK elements from element i on, as floats: in place for float32, else in `scratch`. */
+/* n elements from element i on, as floats: in place for float32, else in `scratch`, which holds QEIL_BLOCK. */
 QEIL_INLINE const float *qeil_load(const uint8_t *data, int dtype, size_t i, size_t n, float *scratch) {
     if (dtype == QEIL_FLOAT32) return (const float *)data + i;
     if (dtype == QEIL_FLOAT16) {
@@ -87,12 +87,12 @@ QEIL_CLONES static int qeil_range(const uint8_t *data, int dtype, size_t n, qeil
     float scratch[QEIL_BLOCK];
     uint32_t largest = 0;
     for (size_t j = 0; j < g.count; j++) e.high[j] = INT32_MIN, e.low[j] = 0, e.near[j] = UINT32_MAX;
-    for (size_t at = 0; at < n; at += QEIL_BLOCK) {
-        const size_t size = n - at < QEIL_BLOCK ? n - at : QEIL_BLOCK;
+    for (size_t at = 0, size; at < n; at += size) {
+        size = n - at < QEIL_BLOCK || dtype == QEIL_FLOAT32 ? n - at : QEIL_BLOCK;
         const float *x = qeil_load(data, dtype, at, size, scratch);
         for (size_t done = 0, run, set; done < size; done += run) {
             if (g.inner == 1) {
-                run = qeil_row(g, at + done, size - done, &set);
+                run = qeil_neighbours(g, at + done, size - done, &set);
                 int32_t *restrict high = e.high + set;
                 uint32_t *restrict low = e.low + set, *restrict near = e.near + set;
                 for (size_t k = 0; k < run; k++) QEIL_EXTEND(high[k], low[k], near[k], x[done + k]);

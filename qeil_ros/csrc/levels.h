@@ -8,7 +8,7 @@
 #include "ladder.h"
 
 #define QEIL_SAMPLES 4096
-#define QEIL_PASSES 12
+#define QEIL_PASSES 6
 
 typedef struct {
     double first, step; /* uniform: level 0 and the distance between levels; others: what T = 0 stands for, and the unit */
@@ -42,44 +42,55 @@ static qeil_levels qeil_cover(float low, float high, int width) {
 }
 
 typedef struct {
-    double error, codes, squares, products; /* sums of e^2, q, q^2, y*q */
+    double codes, squares, products; /* sums of q, q^2, y*q */
 } qeil_sums;
 
-/* Adds `size` values, one a lane; missing values count nothing. */
-QEIL_INLINE void qeil_assign_lanes(const float *y, size_t size, float base, float step, float inverse, float offset, float top,
-                                   float *error, float *products, int32_t *codes, int32_t *squares) {
-    for (size_t lane = 0; lane < size; lane++) {
-        const int32_t q = (int32_t)qeil_round_small(qeil_clamp(y[lane] * inverse - offset, 0.0f, top));
-        const float e = y[lane] - (base + step * (float)q);
-        error[lane] += e * e;
-        products[lane] += y[lane] * (float)q;
-        codes[lane] += q;
-        squares[lane] += q * q;
-    }
+/* The nearest of the codes 0 .. top, as a float. */
+QEIL_INLINE float qeil_nearest(float y, float inverse, float offset, float top) {
+    return (qeil_clamp(y * inverse - offset, 0.0f, top) + 8388608.0f) - 8388608.0f;
 }
 
-/* One pass over a sample: error of the levels first + step * (0 .. top), and what the next least-squares fit needs. */
-QEIL_CLONES static qeil_sums qeil_assign(const qeil_sample *s, double first, double step, int top) {
-    const float base = (float)first, wide = (float)step, inverse = 1.0f / wide, offset = base * inverse;
-    float error[QEIL_SUMS] = {0}, products[QEIL_SUMS] = {0};
-    int32_t codes[QEIL_SUMS] = {0}, squares[QEIL_SUMS] = {0};
+/* Squared error of a sample with the levels first + step * (0 .. top). */
+QEIL_CLONES static double qeil_even_error(const qeil_sample *s, double first, double step, int count) {
+    const float base = (float)first, wide = (float)step, inverse = 1.0f / wide, offset = base * inverse, top = (float)count;
+    const float *restrict y = s->values;
+    float lanes[QEIL_SUMS] = {0}, ends[2];
     size_t at = 0;
     for (; at + QEIL_SUMS <= s->size; at += QEIL_SUMS)
-        qeil_assign_lanes(s->values + at, QEIL_SUMS, base, wide, inverse, offset, (float)top, error, products, codes, squares);
-    qeil_assign_lanes(s->values + at, s->size - at, base, wide, inverse, offset, (float)top, error, products, codes, squares);
-    qeil_sums sums = {0, 0, 0, 0};
+        for (size_t lane = 0; lane < QEIL_SUMS; lane++) {
+            const float e = y[at + lane] - (base + wide * qeil_nearest(y[at + lane], inverse, offset, top));
+            lanes[lane] += e * e;
+        }
+    for (size_t lane = 0; at + lane < s->size; lane++) {
+        const float e = y[at + lane] - (base + wide * qeil_nearest(y[at + lane], inverse, offset, top));
+        lanes[lane] += e * e;
+    }
+    double error = 0;
+    for (int lane = 0; lane < QEIL_SUMS; lane++) error += lanes[lane];
+    ends[0] = s->low - (base + wide * qeil_nearest(s->low, inverse, offset, top));
+    ends[1] = s->high - (base + wide * qeil_nearest(s->high, inverse, offset, top));
+    return s->weight > 0 ? error + s->weight * ((double)(ends[0] * ends[0]) + ends[1] * ends[1]) : error;
+}
+
+/* What a least-squares fit of levels needs: every value at its nearest one. */
+QEIL_CLONES static qeil_sums qeil_assign(const qeil_sample *s, double first, double step, int count) {
+    const float base = (float)first, inverse = 1.0f / (float)step, offset = base * inverse, top = (float)count;
+    const float *restrict y = s->values;
+    float codes[QEIL_SUMS] = {0}, squares[QEIL_SUMS] = {0}, products[QEIL_SUMS] = {0}; /* of whole numbers: exact */
+    for (size_t at = 0; at < s->size; at += QEIL_SUMS) {
+        const size_t k = s->size - at < QEIL_SUMS ? s->size - at : QEIL_SUMS;
+        for (size_t lane = 0; lane < k; lane++) {
+            const float q = qeil_nearest(y[at + lane], inverse, offset, top);
+            codes[lane] += q;
+            squares[lane] += q * q;
+            products[lane] += y[at + lane] * q;
+        }
+    }
+    qeil_sums sums = {0, 0, 0};
     for (int lane = 0; lane < QEIL_SUMS; lane++) {
-        sums.error += error[lane];
-        sums.products += products[lane];
         sums.codes += codes[lane];
         sums.squares += squares[lane];
-    }
-    if (s->weight > 0) {
-        const float ends[2] = {s->low, s->high};
-        float end_error[2] = {0}, unused[2];
-        int32_t ignored[2] = {0};
-        qeil_assign_lanes(ends, 2, base, wide, inverse, offset, (float)top, end_error, unused, ignored, ignored);
-        sums.error += s->weight * ((double)end_error[0] + end_error[1]);
+        sums.products += products[lane];
     }
     return sums;
 }
@@ -101,58 +112,90 @@ QEIL_CLONES static void qeil_moments(const float *x, size_t k, float centre, dou
 static qeil_sample qeil_take_sample(const uint8_t *data, int dtype, size_t n, qeil_groups g, size_t set, float low, float high,
                                     float centre, float *values) {
     const size_t size = qeil_set_size(n, g, set), k = size < QEIL_SAMPLES ? size : QEIL_SAMPLES;
-    for (size_t i = 0; i < k; i++) {
-        const size_t pick = k == size ? i : (size_t)(((uint64_t)(uint32_t)(i * 2654435769u) * size) >> 32);
-        values[i] = qeil_element(data, dtype, qeil_set_index(g, set, pick)) - centre;
+    for (size_t at = 0; at < k && k == size; at += QEIL_BLOCK) {
+        const size_t block = k - at < QEIL_BLOCK ? k - at : QEIL_BLOCK;
+        const float *x = qeil_set_block(data, dtype, g, set, at, block, values + at);
+        for (size_t i = 0; i < block; i++) values[at + i] = x[i] - centre;
+    }
+    for (size_t i = 0; i < k && k < size; i++) {
+        const size_t pick = (size_t)(((uint64_t)(uint32_t)(i * 2654435769u) * size) >> 32);
+        const size_t index = size <= g.inner ? set * g.inner + pick : qeil_set_index(g, set, pick); /* spares a division */
+        values[i] = qeil_element(data, dtype, index) - centre;
     }
     return (qeil_sample){values, k, low - centre, high - centre, k == size ? 0 : (double)k / (double)size};
 }
 
-/* Steps that are optimal for a Gaussian and a Laplacian source of unit variance, by width: starts only. */
-static const double qeil_gaussian_step[9] = {0, 1.5958, 0.9957, 0.5860, 0.3352, 0.1881, 0.1041, 0.0569, 0.0308};
+/* Steps that are optimal for a Laplacian source of unit variance, by width: starts only. */
 static const double qeil_laplacian_step[9] = {0, 1.4142, 1.0874, 0.7309, 0.4610, 0.2800, 0.1657, 0.0961, 0.0549};
 
-/* Evenly spaced levels of least squared error anywhere: alternating nearest-level assignment and least squares from four starts. */
-static qeil_levels qeil_search_uniform(qeil_sample *s, float low, float high, int width) {
-    const int top = (1 << width) - 1;
-    const double k = (double)s->size;
-    double sum, square, spread;
-    qeil_moments(s->values, s->size, 0.0f, &sum, &square);
-    const float centre = (float)(sum / k);
-    qeil_moments(s->values, s->size, centre, &sum, &square);
-    spread = sqrt(square / k);
-    for (size_t i = 0; i < s->size; i++) s->values[i] -= centre;
-    s->low -= centre, s->high -= centre;
+/* Ratios 2^(1/2), 2^(1/4), ... by which ends are moved. */
+static const double qeil_factor[5] = {1.4142135623730951, 1.1892071150027210, 1.0905077326652577, 1.0442737824274138,
+                                      1.0218971486541166};
 
-    qeil_levels best = qeil_cover(low, high, width), start[4];
-    double best_error = INFINITY;
-    start[0] = best;
-    start[0].first -= centre;
-    start[1].step = qeil_gaussian_step[width] * spread;
-    start[1].first = -top * start[1].step / 2;
-    start[2].step = qeil_laplacian_step[width] * spread;
-    start[2].first = -top * start[2].step / 2;
-    start[3].first = (double)low - centre; /* one-sided values: the first level on the minimum */
-    start[3].step = (3 * spread - start[3].first) / (top + 0.5);
-    for (int number = 0; number < 4; number++) {
-        double first = start[number].first, step = start[number].step, previous = INFINITY;
-        for (int pass = 0; pass < QEIL_PASSES && step > 0 && (float)step > 1e-37f; pass++) {
-            const qeil_sums sums = qeil_assign(s, first, step, top);
-            if (sums.error < best_error) {
-                best_error = sums.error;
-                best.first = first + centre;
-                best.step = step;
-                best.covers = number == 0 && pass == 0 ? start[0].covers : QEIL_FREE;
-            }
-            if (!(sums.error < 0.999 * previous)) break;
-            previous = sums.error;
-            const double determinant = k * sums.squares - sums.codes * sums.codes;
-            if (!(determinant > 0)) break;
-            step = (k * sums.products - sums.codes * sum) / determinant;
-            first = (sum - step * sums.codes) / k;
-        }
+/* The search for evenly spaced levels anywhere: the ends below and above the sample's mean, and the best levels so far. */
+typedef struct {
+    const qeil_sample *sample;
+    int top;
+    double below, above, error; /* of the last pair of ends that was accepted */
+    double first, step, best;   /* of all levels tried */
+} qeil_search;
+
+static double qeil_try_levels(qeil_search *s, double first, double step) {
+    if (!((float)step > 1e-37f)) return INFINITY;
+    const double error = qeil_even_error(s->sample, first, step, s->top);
+    if (error < s->best) s->best = error, s->first = first, s->step = step;
+    return error;
+}
+
+/* Levels in the middles of 2^width cells between the ends; whether they are better than those of the ends accepted last. */
+static int qeil_try_ends(qeil_search *s, double below, double above) {
+    const double step = (above + below) / (s->top + 1), error = qeil_try_levels(s, step / 2 - below, step);
+    if (!(error < s->error)) return 0;
+    s->below = below, s->above = above, s->error = error;
+    return 1;
+}
+
+/* Evenly spaced levels of least squared error: a pattern search over the two ends, from the range and from the ends that suit a
+ * Gaussian and a Laplacian; then least squares and nearest-level assignment in turn. */
+static qeil_levels qeil_search_uniform(qeil_sample *sample, float low, float high, int width) {
+    const double k = (double)sample->size;
+    double sum, square, spread;
+    qeil_moments(sample->values, sample->size, 0.0f, &sum, &square);
+    const float centre = (float)(sum / k);
+    qeil_moments(sample->values, sample->size, centre, &sum, &square);
+    spread = sqrt(square / k);
+    for (size_t i = 0; i < sample->size; i++) sample->values[i] -= centre;
+    sample->low -= centre, sample->high -= centre;
+
+    const qeil_levels cover = qeil_cover(low, high, width);
+    const double lowest = -(double)sample->low, highest = sample->high;
+    qeil_search s = {sample, (1 << width) - 1, lowest, highest, INFINITY, cover.first - centre, cover.step, INFINITY};
+    const double cover_error = qeil_try_levels(&s, s.first, s.step);
+    s.error = cover_error;
+    for (int octave = -2; octave <= 2; octave++) { /* about what suits a Laplacian; the first is the range itself */
+        const double clip = octave < -1 ? INFINITY : qeil_laplacian_step[width] * spread * (1 << width) * ldexp(1, -octave - 1);
+        const double above = clip < highest ? clip : highest, below = clip < lowest ? clip : lowest;
+        const double half = (above + below) / (2 * (s.top + 1));
+        qeil_try_ends(&s, below, above);
+        qeil_try_ends(&s, lowest + (lowest + above) / (2 * s.top + 1), above); /* the first level on the minimum */
+        if (width <= 3) qeil_try_ends(&s, below - half, above + half);         /* a level on the mean, if the ends are alike */
     }
-    return best;
+    for (int f = 0; f < 4; f++)
+        for (int move = 0; move < 4; move++) {
+            const double ratio = move & 1 ? qeil_factor[f] : 1 / qeil_factor[f];
+            const double below = move & 2 ? 1 : ratio, above = move & 2 ? ratio : 1;
+            while (qeil_try_ends(&s, s.below * below, s.above * above)) {}
+        }
+    for (int pass = 0; pass < QEIL_PASSES; pass++) {
+        const double before = s.best;
+        const qeil_sums sums = qeil_assign(sample, s.first, s.step, s.top);
+        const double determinant = k * sums.squares - sums.codes * sums.codes;
+        if (!(determinant > 0)) break;
+        const double step = (k * sums.products - sums.codes * sum) / determinant;
+        if (!(qeil_try_levels(&s, (sum - step * sums.codes) / k, step) < 0.999 * before)) break;
+    }
+    if (!(s.best < cover_error)) return cover;
+    return (qeil_levels){s.first + centre, s.step, QEIL_FREE};
 }
 
 /* Squared error of a sample with the unit. */
@@ -187,14 +230,12 @@ static double qeil_unit_error(const qeil_sample *s, const qeil_ladder *ladder, d
     if (!qeil_even(ladder->kind)) return qeil_table_error(s, ladder, (float)unit);
     const int lowest = qeil_lowest_code(ladder->kind, ladder->width), spacing = qeil_spacing(ladder->kind, ladder->width);
     const int first = spacing * lowest + qeil_first(ladder->kind, ladder->width);
-    return qeil_assign(s, first * unit, spacing * unit, (1 << ladder->width) - 1 - lowest).error;
+    return qeil_even_error(s, first * unit, spacing * unit, (1 << ladder->width) - 1 - lowest);
 }
 
 /* The unit of least squared error near the one that suits exponential magnitudes: in steps of half an octave, then ever finer;
  * the one that covers the ends is tried too. */
 static qeil_levels qeil_search_unit(const qeil_sample *s, const qeil_ladder *ladder, double cover) {
-    static const double factors[5] = {1.4142135623730951, 1.1892071150027210, 1.0905077326652577, 1.0442737824274138,
-                                      1.0218971486541166}; /* 2^(1/2), 2^(1/4), ... */
     double sum = 0, unit, error, tried;
     float lanes[QEIL_SUMS] = {0};
     for (size_t i = 0; i < s->size; i++) lanes[i % QEIL_SUMS] += fabsf(s->values[i]);
@@ -202,13 +243,13 @@ static qeil_levels qeil_search_unit(const qeil_sample *s, const qeil_ladder *lad
     qeil_levels best = {0, cover, QEIL_COVER};
     double best_error = qeil_unit_error(s, ladder, cover);
     unit = qeil_exponential_clip(ladder->kind, ladder->width, 0) * (sum / (double)s->size);
-    unit = unit / qeil_reach(ladder->kind, ladder->width) / (2 * factors[0]);
-    for (int k = -3; k <= 2; k++, unit *= factors[0])
+    unit = unit / qeil_reach(ladder->kind, ladder->width) / (2 * qeil_factor[0]);
+    for (int k = -3; k <= 2; k++, unit *= qeil_factor[0])
         if ((error = qeil_unit_error(s, ladder, unit)) < best_error) best_error = error, best = (qeil_levels){0, unit, QEIL_FREE};
     for (int f = 1; f < 5; f++) {
         const double middle = best.step;
         for (int up = 0; up < 2; up++) {
-            tried = up ? middle * factors[f] : middle / factors[f];
+            tried = up ? middle * qeil_factor[f] : middle / qeil_factor[f];
             if ((error = qeil_unit_error(s, ladder, tried)) < best_error)
                 best_error = error, best = (qeil_levels){0, tried, QEIL_FREE};
         }

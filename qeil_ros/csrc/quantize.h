@@ -5,6 +5,7 @@
 #ifndef QEIL_QUANTIZE_H
 #define QEIL_QUANTIZE_H
 
+#include "convert_avx512.h"
 #include "elements.h"
 #include "random.h"
 
@@ -30,7 +31,14 @@ enum { QEIL_TO_BYTES, QEIL_TO_WORDS, QEIL_TO_SIGNED, QEIL_TO_RANDOM };
 QEIL_INLINE void qeil_positions(const float *restrict x, size_t run, const float *inverse, const float *offset, const size_t next,
                                 const qeil_encoding *e, const int to, size_t index, void *restrict out) {
     const float low = e->low, top = e->top;
-    for (size_t k = 0; k < run; k++) {
+    const qeil_key key = to == QEIL_TO_RANDOM ? *e->key : (qeil_key){0, 0};
+    size_t k = 0;
+#ifdef QEIL_CONVERT_AVX512
+    if (next == 0 && qeil_convert_has_avx512() && to == QEIL_TO_BYTES) k = qeil_to_bytes_avx512(x, run, *inverse, *offset, low, top, out);
+    if (next == 0 && qeil_convert_has_avx512() && (to == QEIL_TO_WORDS || to == QEIL_TO_SIGNED))
+        k = qeil_to_words_avx512(x, run, *inverse, *offset, low, top, out);
+#endif
+    for (; k < run; k++) {
         const float position = qeil_clamp(x[k] * inverse[k * next] - offset[k * next], low, top);
         if (to == QEIL_TO_BYTES) {
             ((uint8_t *)out)[k] = (uint8_t)qeil_round_small(position);
@@ -39,7 +47,7 @@ QEIL_INLINE void qeil_positions(const float *restrict x, size_t run, const float
         } else if (to == QEIL_TO_SIGNED) { /* 2^23 + 2^22 keeps negative sums in one binade */
             ((int16_t *)out)[k] = (int16_t)(qeil_bits_of(position + 12582912.0f) - 0x4b400000u);
         } else {
-            const uint32_t draw = qeil_random(*e->key, (uint32_t)(index + k)) >> (32 - QEIL_FRACTION);
+            const uint32_t draw = qeil_random(key, (uint32_t)(index + k)) >> (32 - QEIL_FRACTION);
             ((uint8_t *)out)[k] = (uint8_t)((qeil_round_small(position * (1 << QEIL_FRACTION)) + draw) >> QEIL_FRACTION);
         }
     }
@@ -52,7 +60,7 @@ QEIL_INLINE void qeil_block_positions(const float *x, size_t at, size_t size, qe
     for (size_t done = 0, run, set; done < size; done += run) {
         void *place = (uint8_t *)out + item * done;
         if (g.inner == 1) {
-            run = qeil_row(g, at + done, size - done, &set);
+            run = qeil_neighbours(g, at + done, size - done, &set);
             qeil_positions(x + done, run, e->inverse + set, e->offset + set, 1, e, to, at + done, place);
         } else {
             run = qeil_run(g, at + done, size - done, &set);
@@ -66,7 +74,8 @@ QEIL_INLINE void qeil_block_codes(const float *x, size_t at, size_t size, qeil_g
     if (e->codes) {
         uint16_t positions[QEIL_BLOCK];
         qeil_block_positions(x, at, size, g, e, QEIL_TO_WORDS, positions);
-        for (size_t k = 0; k < size; k++) codes[k] = e->codes[positions[k]];
+        const uint8_t *restrict ladder = e->codes;
+        for (size_t k = 0; k < size; k++) codes[k] = ladder[positions[k]];
     } else if (e->key) {
         qeil_block_positions(x, at, size, g, e, QEIL_TO_RANDOM, codes);
     } else {
@@ -111,7 +120,11 @@ enum { QEIL_FROM_BYTES, QEIL_FROM_SIGNED, QEIL_FROM_LEVELS };
 /* Values of neighbours from their codes (bytes or signed words), or from T of their codes; sets as in qeil_positions. */
 QEIL_INLINE void qeil_reconstruct(const void *restrict in, const int from, size_t run, const float *unit, const int32_t *zero,
                                   const size_t next, const int shift, float *restrict x) {
-    for (size_t k = 0; k < run; k++) {
+    size_t k = 0;
+#ifdef QEIL_CONVERT_AVX512
+    if (next == 0 && from == QEIL_FROM_BYTES && qeil_convert_has_avx512()) k = qeil_from_bytes_avx512(in, run, *unit, *zero, shift, x);
+#endif
+    for (; k < run; k++) {
         if (from == QEIL_FROM_BYTES)
             x[k] = (float)(((int32_t)((const uint8_t *)in)[k] << shift) + zero[k * next]) * unit[k * next];
         else if (from == QEIL_FROM_SIGNED)
@@ -127,7 +140,7 @@ QEIL_INLINE void qeil_block_reconstruct(const void *in, const int from, size_t a
     for (size_t done = 0, run, set; done < size; done += run) {
         const void *place = (const uint8_t *)in + item * done;
         if (g.inner == 1) {
-            run = qeil_row(g, at + done, size - done, &set);
+            run = qeil_neighbours(g, at + done, size - done, &set);
             qeil_reconstruct(place, from, run, d->unit + set, d->zero + set, 1, d->shift, x + done);
         } else {
             run = qeil_run(g, at + done, size - done, &set);
@@ -142,7 +155,8 @@ QEIL_INLINE void qeil_block_values(const uint8_t *codes, size_t at, size_t size,
     float values[QEIL_BLOCK], levels[QEIL_BLOCK];
     float *x = dtype == QEIL_FLOAT32 ? (float *)data + at : values;
     if (d->levels) {
-        for (size_t k = 0; k < size; k++) levels[k] = d->levels[codes[k]];
+        const float *restrict table = d->levels;
+        for (size_t k = 0; k < size; k++) levels[k] = table[codes[k]];
         qeil_block_reconstruct(levels, QEIL_FROM_LEVELS, at, size, g, d, x);
     } else {
         qeil_block_reconstruct(codes, QEIL_FROM_BYTES, at, size, g, d, x);

@@ -21,8 +21,7 @@ from .quantizers import (
 )
 from .tables import MID_RISE_CLIP, POWER_OF_TWO_CLIP, SIGMA, SYMMETRIC_CLIP
 
-_SUMS, _SAMPLES, _PASSES, _BLOCK = 16, 4096, 12, 512
-_GAUSSIAN_STEP = (0, 1.5958, 0.9957, 0.5860, 0.3352, 0.1881, 0.1041, 0.0569, 0.0308)
+_SUMS, _SAMPLES, _PASSES, _BLOCK = 16, 4096, 6, 512
 _LAPLACIAN_STEP = (0, 1.4142, 1.0874, 0.7309, 0.4610, 0.2800, 0.1657, 0.0961, 0.0549)
 _FACTORS = (
     1.4142135623730951,
@@ -228,8 +227,34 @@ def _least_squares(values: Floats, low: np.float32, high: np.float32, kind: int,
     return float(centre), unit, keep
 
 
+class _Search:
+    """The ends below and above the sample's mean that were accepted last, and the best levels tried."""
+
+    def __init__(self, sample: _Sample, bits: int, cover: tuple[float, float]) -> None:
+        self.sample, self.top = sample, (1 << bits) - 1
+        self.below, self.above = -float(sample.ends[0]), float(sample.ends[1])
+        self.levels, self.best = cover, math.inf
+        self.error = self.try_levels(*cover)
+
+    def try_levels(self, first: float, step: float) -> float:
+        if not np.float32(step) > np.float32(1e-37):
+            return math.inf
+        error = _even_error(self.sample, first, step, self.top)
+        if error < self.best:
+            self.best, self.levels = error, (first, step)
+        return error
+
+    def try_ends(self, below: float, above: float) -> bool:
+        step = (above + below) / (self.top + 1)
+        error = self.try_levels(step / 2 - below, step)
+        if not error < self.error:
+            return False
+        self.below, self.above, self.error = below, above, error
+        return True
+
+
 def _search_uniform(sample: _Sample, low: np.float32, high: np.float32, bits: int) -> Levels:
-    m, k = (1 << bits) - 1, sample.values.size
+    k = sample.values.size
     centre = np.float32(_lanes(sample.values) / k)
     sample.move(centre)
     y = sample.values
@@ -237,34 +262,33 @@ def _search_uniform(sample: _Sample, low: np.float32, high: np.float32, bits: in
     with np.errstate(over="ignore"):
         spread = math.sqrt(_lanes(y * y) / k)
     cover, c = _cover(low, high, bits), float(centre)
-    one_sided = float(low) - c
-    starts = [
-        (cover[0] - c, cover[1]),
-        *(
-            (-m * (table[bits] * spread) / 2, table[bits] * spread)
-            for table in (_GAUSSIAN_STEP, _LAPLACIAN_STEP)
-        ),
-        (one_sided, (3 * spread - one_sided) / (m + 0.5)),
-    ]
-    best, best_error = cover, math.inf
-    for number, (first, step) in enumerate(starts):
-        previous = math.inf
-        for turn in range(_PASSES):
-            if not (step > 0 and np.float32(step) > np.float32(1e-37)):
-                break
-            error, codes, squares, products = _assign(sample, first, step, m)
-            if error < best_error:
-                best_error = error
-                best = (first + c, step, cover[2] if number == 0 and turn == 0 else "")
-            if not error < 0.999 * previous:
-                break
-            previous = error
-            determinant = k * squares - codes * codes
-            if not determinant > 0:
-                break
-            step = (k * products - codes * total) / determinant
-            first = (total - step * codes) / k
-    return best
+    s = _Search(sample, bits, (cover[0] - c, cover[1]))
+    lowest, highest, cover_error = s.below, s.above, s.error
+    for octave in range(-2, 3):
+        clip = (
+            _LAPLACIAN_STEP[bits] * spread * (1 << bits) * 2.0 ** (-octave - 1) if octave > -2 else math.inf
+        )
+        above, below = (clip if clip < end else end for end in (highest, lowest))
+        half = (above + below) / (2 * (s.top + 1))
+        s.try_ends(below, above)
+        s.try_ends(lowest + (lowest + above) / (2 * s.top + 1), above)
+        if bits <= 3:
+            s.try_ends(below - half, above + half)
+    for factor in _FACTORS[:4]:
+        for move in range(4):
+            ratio = factor if move & 1 else 1 / factor
+            while s.try_ends(s.below * (1 if move & 2 else ratio), s.above * (ratio if move & 2 else 1)):
+                pass
+    for _ in range(_PASSES):
+        before = s.best
+        codes, squares, products = _assign(sample, *s.levels, s.top)
+        determinant = k * squares - codes * codes
+        if not determinant > 0:
+            break
+        step = (k * products - codes * total) / determinant
+        if not s.try_levels((total - step * codes) / k, step) < 0.999 * before:
+            break
+    return (s.levels[0] + c, s.levels[1], "") if s.best < cover_error else cover
 
 
 def _search_unit(sample: _Sample, cover: float, kind: int, bits: int) -> Levels:
@@ -293,7 +317,7 @@ def _unit_error(sample: _Sample, unit: float, kind: int, bits: int) -> float:
     if evenly_spaced(kind):
         lowest = 1 if kind == SYMMETRIC and bits > 1 else 0
         spacing = int(levels[1] - levels[0])
-        return _assign(sample, int(levels[lowest]) * unit, spacing * unit, (1 << bits) - 1 - lowest)[0]
+        return _even_error(sample, int(levels[lowest]) * unit, spacing * unit, (1 << bits) - 1 - lowest)
     table, centre = ladder(kind, bits)
     u = np.float32(unit)
     inverse = np.float32(1) / u
@@ -310,28 +334,33 @@ def _unit_error(sample: _Sample, unit: float, kind: int, bits: int) -> float:
         return _lanes(squares(sample.values)) + sample.weight * float(ends[0] + ends[1])
 
 
-def _assign(sample: _Sample, first: float, step: float, top: int) -> tuple[float, float, float, float]:
-    """Sums of e^2, q, q^2 and y*q with every value at its nearest level."""
-
-    def nearest(y: Floats) -> tuple[Floats, Floats]:
-        position = y * inverse - base * inverse
-        q = np.rint(np.clip(np.where(np.isnan(position), np.float32(0), position), 0, top)).astype(np.float32)
-        return q, y - (base + wide * q)
-
+def _nearest(y: Floats, first: float, step: float, top: int) -> tuple[Floats, Floats]:
+    """The codes, and the differences from their levels."""
     with np.errstate(over="ignore", invalid="ignore"):
         base, wide = np.float32(first), np.float32(step)
         inverse = np.float32(1) / wide
-        q, e = nearest(sample.values)
+        position = y * inverse - base * inverse
+        clipped = np.clip(np.where(np.isnan(position), np.float32(0), position), 0, top)
+        q: Floats = np.rint(clipped).astype(np.float32)
+        return q, y - (base + wide * q)
+
+
+def _even_error(sample: _Sample, first: float, step: float, top: int) -> float:
+    """The sum of squared errors."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        _, e = _nearest(sample.values, first, step, top)
         error = _lanes(e * e)
         if sample.weight:
-            low, high = nearest(sample.ends)[1]
+            _, (low, high) = _nearest(sample.ends, first, step, top)
             error += sample.weight * (float(low * low) + float(high * high))
-        return (
-            error,
-            float(q.astype(np.float64).sum()),
-            float((q * q).astype(np.float64).sum()),
-            _lanes(sample.values * q),
-        )
+        return error
+
+
+def _assign(sample: _Sample, first: float, step: float, top: int) -> tuple[float, float, float]:
+    """Sums of q, q^2 and y*q with every value at its nearest level."""
+    q, _ = _nearest(sample.values, first, step, top)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _lanes(q), _lanes(q * q), _lanes(sample.values * q)
 
 
 def _set_sum(values: Floats) -> float:
