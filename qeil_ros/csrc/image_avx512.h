@@ -176,13 +176,12 @@ static int qeil_make_wide_filter(qeil_wide *wide, const size_t lengths[2], const
 /* --- kernels --------------------------------------------------------------------------------------------------------- */
 
 /* A block's first step also fills, with rubbish, what later ones will; loading its mask would cost as much as the permutation. */
-QEIL_WIDE_INLINE __m512i qeil_pick(__mmask64 used, const qeil_pick_step *step, int twin, const uint8_t *row) {
-    return _mm512_maskz_permutexvar_epi8(used, _mm512_load_si512(step->index[twin]), _mm512_loadu_si512(row + step->offset));
+QEIL_WIDE_INLINE __m512i qeil_pick(__mmask64 used, const uint8_t *index, const uint8_t *window) {
+    return _mm512_maskz_permutexvar_epi8(used, _mm512_load_si512(index), _mm512_loadu_si512(window));
 }
 
-QEIL_WIDE_INLINE __m512i qeil_pick_more(__m512i picked, const qeil_pick_step *step, int twin, const uint8_t *row) {
-    const __m512i window = _mm512_loadu_si512(row + step->offset);
-    return _mm512_mask_permutexvar_epi8(picked, step->mask[twin], _mm512_load_si512(step->index[twin]), window);
+QEIL_WIDE_INLINE __m512i qeil_pick_more(__m512i picked, __mmask64 used, const uint8_t *index, const uint8_t *window) {
+    return _mm512_mask_permutexvar_epi8(picked, used, _mm512_load_si512(index), _mm512_loadu_si512(window));
 }
 
 #define QEIL_LOW_BYTES 0x5555555555555555 /* of words */
@@ -198,8 +197,8 @@ QEIL_WIDE_INLINE __m512i qeil_word_pairs(int low, int high) {
 /* A YUV row's columns -> planes. Rows that are some way apart the processor does not foresee: those in `soon`, which are wanted next, are
  * fetched meanwhile. Equal to qeil_yuv for every luma, u and v: green is the same sum; for red and blue 14 fractional bits
  * are enough if what is just between two levels, which qeil_yuv always rounds down, is a little (22) below. */
-QEIL_WIDE static void qeil_wide_decode(const qeil_wide *wide, const uint8_t *luma, const uint8_t *chroma, const uint8_t *const soon[2],
-                                       uint8_t *out) {
+QEIL_WIDE_INLINE void qeil_wide_decode_as(int planar, const qeil_wide *wide, const uint8_t *const rows[2], const uint8_t *const soon[2],
+                                          uint8_t *out) {
     enum { BITS = 14, LUMA = 19071, V_TO_RED = 26149, U_TO_BLUE = 33063, START = (1 << (BITS - 1)) - 22 };
     const qeil_picks *picks = &wide->decode;
     const __m512i black = _mm512_set1_epi32(16), one_and_128 = qeil_word_pairs(1, 128);
@@ -210,19 +209,22 @@ QEIL_WIDE static void qeil_wide_decode(const qeil_wide *wide, const uint8_t *lum
     const __m512i u_to_green = qeil_word_pairs(QEIL_LOW(QEIL_U_TO_GREEN), QEIL_HIGH(QEIL_U_TO_GREEN));
     const __m512i red_start = _mm512_set1_epi32(START - 128 * V_TO_RED), blue_start = _mm512_set1_epi32(START - 128 * U_TO_BLUE);
     const __m512i green_start = _mm512_set1_epi32((1 << (QEIL_YUV_BITS - 1)) - 128 * (QEIL_V_TO_GREEN + QEIL_U_TO_GREEN));
-    const uint8_t *const rows[2] = {luma, chroma};
     const qeil_pick_step *step = picks->steps;
+    const uint8_t *index = picks->indices;
     for (size_t b = 0; b < picks->blocks; out += 64) {
         __m512i red[4], green[4], blue[4];
+#pragma GCC unroll 4
         for (int part = 0; part < 4; part++, b++) {
             const qeil_pick_step *end = picks->steps + picks->first[b + 1];
-            __m512i yv = qeil_pick(QEIL_LOW_BYTES, step, 0, rows[step->second]);
-            __m512i u = qeil_pick(QEIL_LOW_BYTES, step, 1, rows[step->second]);
-            _mm_prefetch(soon[step->second] + step->offset, _MM_HINT_T0);
-            while (++step < end) {
-                _mm_prefetch(soon[step->second] + step->offset, _MM_HINT_T0);
-                yv = qeil_pick_more(yv, step, 0, rows[step->second]);
-                u = qeil_pick_more(u, step, 1, rows[step->second]);
+            int row = planar ? step->second : 0;
+            __m512i yv = qeil_pick(QEIL_LOW_BYTES, index, rows[row] + step->offset);
+            __m512i u = qeil_pick(QEIL_LOW_BYTES, index + 64, rows[row] + step->offset);
+            _mm_prefetch(soon[row] + step->offset, _MM_HINT_T0);
+            for (index += 128; ++step < end; index += 128) {
+                row = planar ? step->second : 0;
+                yv = qeil_pick_more(yv, step->mask[0], index, rows[row] + step->offset);
+                u = qeil_pick_more(u, step->mask[1], index + 64, rows[row] + step->offset);
+                _mm_prefetch(soon[row] + step->offset, _MM_HINT_T0);
             }
             yv = _mm512_subs_epu16(yv, black);
             u = _mm512_mullo_epi16(u, one_and_128);
@@ -238,21 +240,29 @@ QEIL_WIDE static void qeil_wide_decode(const qeil_wide *wide, const uint8_t *lum
     }
 }
 
+QEIL_WIDE static void qeil_wide_decode(const qeil_wide *wide, const uint8_t *const rows[2], const uint8_t *const soon[2], uint8_t *out) {
+    if (rows[0] == rows[1])
+        qeil_wide_decode_as(0, wide, rows, soon, out);
+    else
+        qeil_wide_decode_as(1, wide, rows, soon, out);
+}
+
 /* Two rows to one of sums; `soon` as above. */
 QEIL_WIDE static void qeil_wide_pairs(const qeil_wide *wide, const uint8_t *top, const uint8_t *bottom, const uint8_t *const soon[2],
                                       int16_t down, int32_t *sums) {
     const qeil_picks *picks = &wide->resize;
     const __m512i weight = _mm512_set1_epi16(down);
-    const uint8_t *across = wide->weights;
+    const uint8_t *across = wide->weights, *index = picks->indices;
     const qeil_pick_step *step = picks->steps;
     for (size_t b = 0; b < picks->blocks; b++) {
         const qeil_pick_step *end = picks->steps + picks->first[b + 1];
-        __m512i above = qeil_pick(QEIL_LOW_BYTES, step, 0, top), below = qeil_pick(QEIL_LOW_BYTES, step, 0, bottom);
+        __m512i above = qeil_pick(QEIL_LOW_BYTES, index, top + step->offset);
+        __m512i below = qeil_pick(QEIL_LOW_BYTES, index, bottom + step->offset);
         _mm_prefetch(soon[0] + step->offset, _MM_HINT_T0);
         _mm_prefetch(soon[1] + step->offset, _MM_HINT_T0);
-        while (++step < end) {
-            above = qeil_pick_more(above, step, 0, top);
-            below = qeil_pick_more(below, step, 0, bottom);
+        for (index += 64; ++step < end; index += 64) {
+            above = qeil_pick_more(above, step->mask[0], index, top + step->offset);
+            below = qeil_pick_more(below, step->mask[0], index, bottom + step->offset);
         }
         const __m512i difference = _mm512_slli_epi16(_mm512_sub_epi16(below, above), QEIL_BLEND_BITS);
         const __m512i blend = _mm512_add_epi16(_mm512_slli_epi16(above, QEIL_BLEND_BITS), _mm512_mulhrs_epi16(difference, weight));
@@ -271,7 +281,7 @@ QEIL_WIDE static void qeil_wide_filter_rows(const qeil_wide *wide, const uint8_t
     const qeil_picks *picks = &wide->resize;
     const __m512i half = _mm512_set1_epi32(1 << (QEIL_WEIGHT_BITS - 1)), zero = _mm512_setzero_si512();
     const size_t values = wide->stride == 1 ? 16 : 15;
-    const uint8_t *weights = wide->weights;
+    const uint8_t *weights = wide->weights, *index = picks->indices;
     const qeil_pick_step *step = picks->steps;
     for (size_t b = 0; b < picks->blocks; out += values) {
         __m512i sums[QEIL_BATCH][QEIL_DIGITS];
@@ -280,9 +290,9 @@ QEIL_WIDE static void qeil_wide_filter_rows(const qeil_wide *wide, const uint8_t
             const qeil_pick_step *end = picks->steps + picks->first[b + 1];
             __m512i taps[QEIL_BATCH];
             for (int r = 0; r < QEIL_BATCH; r++)
-                taps[r] = _mm512_permutexvar_epi8(_mm512_load_si512(step->index[0]), _mm512_loadu_si512(rows[r] + step->offset));
-            while (++step < end)
-                for (int r = 0; r < QEIL_BATCH; r++) taps[r] = qeil_pick_more(taps[r], step, 0, rows[r]);
+                taps[r] = _mm512_permutexvar_epi8(_mm512_load_si512(index), _mm512_loadu_si512(rows[r] + step->offset));
+            for (index += 64; ++step < end; index += 64)
+                for (int r = 0; r < QEIL_BATCH; r++) taps[r] = qeil_pick_more(taps[r], step->mask[0], index, rows[r] + step->offset);
             for (int d = 0; d < QEIL_DIGITS; d++) {
                 const __m512i digit = _mm512_load_si512(weights + 64 * d);
                 for (int r = 0; r < QEIL_BATCH; r++) sums[r][d] = _mm512_dpbusd_epi32(sums[r][d], taps[r], digit);

@@ -13,17 +13,16 @@
 enum { QEIL_PICKED = 64, QEIL_PICK_ZERO = -1, QEIL_PICK_SECOND = 1 << 24 /* the byte is in the second of two rows */ };
 
 typedef struct {
-    uint64_t mask[2];  /* which bytes of the block, and of its twin, this step fills */
-    uint8_t *index[2]; /* for each of them its place in the window */
-    uint32_t offset;   /* of the window */
-    int second;        /* in the second row */
+    uint64_t mask[2]; /* which bytes of the block, and of its twin, this step fills */
+    uint32_t offset;  /* of the window */
+    int second;       /* in the second row */
 } qeil_pick_step;
 
 typedef struct {
     size_t blocks, twins; /* twins: 1, or 2 */
     uint32_t *first;      /* [blocks + 1]: of each block's steps */
     qeil_pick_step *steps;
-    uint8_t *indices, *memory;
+    uint8_t *indices, *memory; /* of each step, for each byte of its block and its twin the place in the window; one a cache line */
 } qeil_picks;
 
 /* Fills at[twins * 64] with the offsets of the bytes that a block is made of. */
@@ -47,9 +46,7 @@ static size_t qeil_pick_block(const int32_t *at, size_t twins, const size_t leng
             step.mask[k / QEIL_PICKED] |= (uint64_t)1 << k % QEIL_PICKED;
             if (steps) indices[count * twins * QEIL_PICKED + k] = (uint8_t)(at[k] - offset);
         }
-        if (!steps) continue;
-        for (size_t t = 0; t < twins; t++) step.index[t] = indices + (count * twins + t) * QEIL_PICKED;
-        steps[count] = step;
+        if (steps) steps[count] = step;
     }
     return count;
 }
@@ -78,7 +75,7 @@ static int qeil_make_picks(qeil_picks *picks, size_t blocks, size_t twins, const
     picks->steps = malloc(steps * sizeof *picks->steps);
     picks->memory = calloc(steps * twins + 1, QEIL_PICKED);
     if (!picks->steps || !picks->memory) return -1;
-    picks->indices = picks->memory + (QEIL_PICKED - (uintptr_t)picks->memory % QEIL_PICKED); /* one a cache line */
+    picks->indices = picks->memory + (QEIL_PICKED - (uintptr_t)picks->memory % QEIL_PICKED);
     for (size_t b = 0; b < blocks; b++) {
         wanted(context, b, at);
         qeil_pick_block(at, twins, lengths, picks->steps + picks->first[b], picks->indices + picks->first[b] * twins * QEIL_PICKED);

@@ -180,8 +180,9 @@ QEIL_INLINE const uint8_t *qeil_image_row(qeil_plan *plan, const uint8_t *data, 
     const uint8_t *luma = data + y * step, *chroma = qeil_chroma_row(plan->format, data, step, plan->height, y);
 #ifdef QEIL_HAS_WIDE
     if (plan->columns && plan->wide) {
+        const uint8_t *rows[2] = {luma, chroma};
         const uint8_t *soon[2] = {data + next * step, qeil_chroma_row(plan->format, data, step, plan->height, next)};
-        qeil_wide_decode(&plan->tables, luma, chroma, soon, (uint8_t *)row);
+        qeil_wide_decode(&plan->tables, rows, soon, (uint8_t *)row);
         return decoded;
     }
 #endif
