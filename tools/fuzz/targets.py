@@ -10,6 +10,10 @@ import numpy as np
 from qeil_ros import codec
 from qeil_ros._kernels import crc32c
 
+QUANTIZERS = ("uniform", "symmetric", "sign_magnitude", "power_of_two", "laplacian", "gaussian")
+GRANULARITIES = ("tensor", "channel", "group")
+CODERS = ("packed", "rans")
+
 
 class Target(ABC):
     """Something that reads a stranger's bytes. `memory_bytes`: how much memory may grow over all inputs."""
@@ -43,10 +47,28 @@ class Stream(Target):
         draw = np.random.default_rng(0)
         x = draw.laplace(size=(6, 20)).astype(np.float32)
         streams = [
-            codec.encode(x, bits=bits, granularity=granularity, group_size=32)
-            for bits, granularity in itertools.product(range(1, 9), ("tensor", "channel", "group"))
+            codec.encode(x, bits=bits, granularity=granularity, group_size=32, quantizer=quantizer)
+            for bits, granularity, quantizer in itertools.product((1, 3, 8), GRANULARITIES, QUANTIZERS)
         ]
-        streams.append(codec.encode(draw.integers(0, 256, (3, 5, 7), dtype=np.uint8)))
+        streams += [
+            codec.encode((x * scale).astype(np.float32), bits=bits, coder="rans", quantizer=quantizer)
+            for bits, quantizer, scale in itertools.product(
+                (1, 2, 4, 8), QUANTIZERS, (1.0, draw.geometric(0.05, (6, 20)))
+            )
+        ]
+        streams += [
+            codec.encode(x, bits=4, keep=3, fill=fill, coder=coder)
+            for fill in ("merged", "zero")
+            for coder in CODERS
+        ]
+        large = draw.laplace(size=(40, 100)).astype(np.float32)  # several lanes, tables that are sent
+        streams += [
+            codec.encode(large, bits=bits, coder="rans", axis=axis) for bits in (2, 6) for axis in (0, 1)
+        ]
+        for dtype in (np.uint8, np.int8):
+            bytes_ = draw.integers(0, 120, (3, 5, 7)).astype(dtype)
+            streams += [codec.encode(bytes_, bits=bits, coder=coder) for bits in (3, 8) for coder in CODERS]
+        streams.append(codec.encode(x.astype(np.float16), bits=5, coder="rans"))
         return streams
 
     def seal(self, data: bytearray) -> None:
@@ -59,4 +81,33 @@ class Stream(Target):
         assert codec.peek(data, self.limits).shape == tensor.shape
 
 
-TARGETS: dict[str, type[Target]] = {"stream": Stream}
+class Sequence(Stream):
+    """Streams that are differences from frames the decoder has, which a hostile stream may name too."""
+
+    def __init__(self) -> None:
+        self.decoder = codec.Decoder(self.limits, references=4)
+        self._keys: list[bytes] = []
+        self._disturbed = True
+
+    def corpus(self) -> list[bytes]:
+        draw = np.random.default_rng(1)
+        encoder = codec.TemporalEncoder(codec.Options(bits=3, coder="rans"), chained=True)
+        x = draw.laplace(size=(6, 20)).astype(np.float32)
+        streams = []
+        for frame in range(24):
+            x = x + np.float32(0.05) * draw.normal(size=x.shape).astype(np.float32)
+            x[frame % 6] += frame % 3
+            streams.append(bytes(encoder.encode(x, key=frame % 8 == 0)))
+        self._keys = [stream for stream in streams if not stream[3] & 1]
+        return streams
+
+    def run(self, data: bytes) -> None:
+        if self._disturbed:  # what a receiver would have, whatever came since
+            for key in self._keys:
+                self.decoder.decode(key)
+        self._disturbed = False
+        super().run(data)
+        self._disturbed = True
+
+
+TARGETS: dict[str, type[Target]] = {"stream": Stream, "sequence": Sequence}
