@@ -8,8 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["PAPER", "Design", "Infeasible", "Processor", "Workload", "delay_s", "energy_j", "solve"]
-
+__all__ = [
+    "PAPER",
+    "Design",
+    "Infeasible",
+    "Processor",
+    "Workload",
+    "clocks",
+    "delay_s",
+    "energy_j",
+    "least_energy",
+    "solve",
+]
 
 _ROUNDING = 1e-12
 """Part of the delay limit left unused, so that a point computed to meet it does so in floating point too."""
@@ -132,7 +142,22 @@ def solve(
 def least_energy(
     work: Workload, agent: Processor, server: Processor, bits: int, delay_limit_s: float
 ) -> Design | None:
-    """The clocks of least energy that meet the delay limit at that width; None where the caps forbid it.
+    """The design of least energy that meets the delay limit at that width; None where the caps forbid it."""
+    found = clocks(work, agent, server, bits, delay_limit_s)
+    if found is None:
+        return None
+    return Design(
+        bits,
+        *found,
+        delay_s(work, agent, server, bits, *found),
+        energy_j(work, agent, server, bits, *found),
+    )
+
+
+def clocks(
+    work: Workload, agent: Processor, server: Processor, bits: float, delay_limit_s: float
+) -> tuple[float, float] | None:
+    """Agent's and server's clock of least energy that meet the delay limit; None where the caps forbid it.
 
     The interior optimum has f/f~ = r = (eta~ psi~/(eta psi))^(1/3) and no slack, so f~ = (a/r + a~)/T0 with
     a, a~ the cycles of either side. Where that passes a cap, the clock is the cap and the other one follows;
@@ -151,13 +176,7 @@ def least_energy(
         agent_hz = _rest(cycles, delay_limit_s - server_cycles / server_hz)
     if agent_hz > agent.max_hz or server_hz > server.max_hz:
         return None
-    return Design(
-        bits,
-        agent_hz,
-        server_hz,
-        delay_s(work, agent, server, bits, agent_hz, server_hz),
-        energy_j(work, agent, server, bits, agent_hz, server_hz),
-    )
+    return agent_hz, server_hz
 
 
 def _rest(cycles: float, time_s: float) -> float:
