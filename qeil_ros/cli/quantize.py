@@ -90,6 +90,7 @@ def quantize(
 
     Example: qeil quantize my-model my-model-q --bits 8,4,2 --calibrate photos/
     """
+    from qeil_ros.models.backends import AUTO, BACKENDS
     from qeil_ros.models.datasets import DatasetError, open_dataset
     from qeil_ros.models.folder import ModelFolder
     from qeil_ros.models.quantize import WeightPlan
@@ -97,6 +98,8 @@ def quantize(
     from qeil_ros.models.schema import ModelError
 
     try:
+        if backend not in ("none", AUTO, *BACKENDS):
+            raise ValueError(f"no backend {backend!r}; there are none, {AUTO}, {', '.join(BACKENDS)}")
         widths = _widths(bits)
         plan = WeightPlan(widths, quantizer.value, granularity.value, group, _allotments(per_layer, widths))
         folder = ModelFolder.load(model)
@@ -180,14 +183,16 @@ def _show(report: Report, plan: WeightPlan, choice: Choice | None, out: Path) ->
         times = ", ".join(f"{name} {ms:.2f} ms" for name, ms in choice.times_ms.items())
         console.print(f"run by {choice.backend}" + (f" ({times} a frame)" if times else f" ({choice.note})"))
     share = report.packed_bytes / report.source_bytes
-    console.print(f"{out}: {report.packed_bytes:,} bytes, {share:.0%} of the graph's {report.source_bytes:,}")
+    size = f"{report.packed_bytes:,} bytes, {share:.0%} of the graph's {report.source_bytes:,}"
+    console.print(f"{out}: {size}", soft_wrap=True)
 
 
 def _layer_table(report: Report) -> Any:
     from rich import box
     from rich.table import Table
 
-    title = "relative error of each layer's " + ("output, where calibrated" if report.calibrated else "weights")
+    what = "output, where calibrated" if report.calibrated else "weights"
+    title = f"relative error of each layer's {what}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
     table.add_column("weights", no_wrap=True)
     table.add_column("shape", justify="right")
