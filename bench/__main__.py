@@ -24,13 +24,16 @@ def main(wanted: list[str]) -> int:
     code = 0
     for name in wanted or names():
         try:
-            report = load(name).run(quick=False)
+            module = load(name)
+            report = module.run(quick=False)
         except BenchError as error:
             console.print(f"{name}: {error}", style="bold red")
             code = 2
             continue
         console.print(report.table())
         report.write(RESULTS / f"{name}.json")
+        if hasattr(module, "draw"):
+            module.draw(report, RESULTS / f"{name}.png")
         code = max(code, 1 if report.missed else 0)
     return code
 

@@ -12,6 +12,9 @@ import typer
 
 from .errors import CliError
 
+_WIDTH = 180
+"""Columns of the table where no terminal bounds it."""
+
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the application."""
@@ -22,6 +25,7 @@ def bench(
     name: Annotated[str | None, typer.Argument(help="which benchmark; none: list them")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="a short run, for a first impression")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the results here")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="draw the curves into this file")] = None,
 ) -> int:
     """Run a benchmark and compare it with its target.
 
@@ -33,7 +37,7 @@ def bench(
 
     from qeil_ros.resources import share_dir
 
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
     benchmarks = load_benchmarks(share_dir() / "bench")
     if name is None:
         for known in benchmarks.names():
@@ -43,6 +47,8 @@ def bench(
         module = benchmarks.load(name)
     except KeyError:
         raise CliError(f"no benchmark {name!r}; there are: {', '.join(benchmarks.names())}") from None
+    if plot is not None and not hasattr(module, "draw"):
+        raise CliError(f"--plot {plot}: benchmark {name} has no curves to draw")
     try:
         report = module.run(quick=quick)
     except (RuntimeError, ValueError, OSError) as error:
@@ -50,6 +56,11 @@ def bench(
     console.print(report.table())
     if json_file is not None:
         report.write(json_file)
+    if plot is not None:
+        try:
+            module.draw(report, plot)
+        except (ValueError, OSError) as error:
+            raise CliError(f"--plot {plot}: cannot be drawn: {error}") from error
     return 1 if report.missed else 0
 
 
