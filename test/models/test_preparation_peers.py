@@ -1,4 +1,4 @@
-"""The chains that image preparation is measured against make the same tensor; else the figures mean nothing."""
+"""The chains that image preparation is measured against make its tensor; else the figures mean nothing."""
 
 from __future__ import annotations
 
