@@ -3,13 +3,17 @@
 #ifndef QEIL_RANS_CHOOSE_H
 #define QEIL_RANS_CHOOSE_H
 
+#include "rans_define.h"
 #include "rans_scan.h"
 
-#define QEIL_RANS_CHOICE_CELLS 64 /* at most, for the encoder: so many histograms fit its cache */
+#define QEIL_RANS_CHOICE_CELLS 256 /* at most, for the encoder: so many histograms fit its cache */
+#define QEIL_RANS_THIN_CELLS 64    /* where a row of a cell is short, which makes cells slow */
+#define QEIL_RANS_CLUSTERS 12
 #define QEIL_RANS_TABLES (QEIL_RANS_SCALES + QEIL_RANS_SENT + 1)
 #define QEIL_RANS_SMALL_CODES 16384 /* fewer codes than this: cells by octaves */
-#define QEIL_RANS_CELL_CODES 1024   /* at least, where there are many */
-#define QEIL_RANS_SAMPLE 32768      /* codes that the cells' histograms are made of, about; of fewer, all */
+#define QEIL_RANS_CELL_CODES 256    /* at least, on average */
+#define QEIL_RANS_THIN_CODES 1024
+#define QEIL_RANS_SAMPLE 65536      /* codes that the cells' histograms are made of, about; of fewer, all */
 #define QEIL_RANS_SAMPLE_RUN 64
 #define QEIL_RANS_SENT_CODES 4096   /* from here on a table may be worth sending */
 
@@ -20,6 +24,9 @@ typedef struct {
     uint64_t fixed[QEIL_RANS_CHOICE_CELLS][QEIL_RANS_SCALES]; /* bits of each cell under the static tables */
     uint8_t from[QEIL_RANS_CHOICE_CELLS][QEIL_RANS_TABLES];
     uint8_t table[QEIL_RANS_CHOICE_CELLS];
+    uint32_t group[QEIL_RANS_CLUSTERS][QEIL_RANS_SYMBOLS]; /* the cells of one cluster together */
+    uint32_t order[QEIL_RANS_CHOICE_CELLS];                /* cells by rising mean */
+    uint8_t cluster[QEIL_RANS_CHOICE_CELLS];
     uint32_t stride; /* each of the cells' counts stands for so many */
     int symbols;     /* used: the largest index that occurs, plus 1 */
 } qeil_rans_choice;
@@ -64,13 +71,6 @@ static void qeil_rans_count(const uint8_t *symbols, size_t n, int most, uint32_t
     for (; i < n; i++) histogram[symbols[i]]++;
 }
 
-/* Bits, in 1/256, of a histogram under a model. */
-QEIL_CLONES static uint64_t qeil_rans_bits_of(const uint32_t *histogram, const uint32_t *cost, int symbols) {
-    uint64_t sum = 0;
-    for (int s = 0; s < symbols; s++) sum += (uint64_t)histogram[s] * cost[s];
-    return sum;
-}
-
 /* The cells' histograms from every `stride`-th row, or where rows are few, from every `stride`-th piece of a run. */
 static void qeil_rans_sample(qeil_rans_choice *choice, const qeil_rans_layout *layout, const uint8_t *symbols, size_t stride) {
     const size_t row = layout->size * layout->inner;
@@ -98,7 +98,7 @@ static void qeil_rans_histograms(qeil_rans_choice *choice, const qeil_rans_layou
                                  uint8_t *symbols) {
     const size_t row = layout->size * layout->inner, n = layout->outer * row;
     const qeil_rans_band all = {0, layout->cells, 0, row, 0};
-    const size_t stride = layout->cells > 1 && n >= 2 * QEIL_RANS_SAMPLE ? n / QEIL_RANS_SAMPLE : 1;
+    const size_t stride = layout->cells > 1 && n > QEIL_RANS_SAMPLE ? n / QEIL_RANS_SAMPLE + 1 : 1;
     qeil_rans_gather(codes, is_signed, layout, &all, QEIL_RANS_SYMBOLS - 1 + !is_signed, symbols);
     choice->symbols = qeil_rans_most(symbols, n) + 1;
     qeil_rans_count(symbols, n, choice->symbols - 1, choice->total);
@@ -113,81 +113,6 @@ static void qeil_rans_histograms(qeil_rans_choice *choice, const qeil_rans_layou
         /* A sample does not show that a cell is all zeros, which is all that scale 0 can code. */
         if (stride > 1) choice->fixed[cell][0] = UINT64_MAX / 4;
     }
-}
-
-/* The exponents at a resolution for a histogram. */
-static void qeil_rans_exponents(qeil_rans_sent *sent, const uint32_t *histogram) {
-    const int top = 13 << sent->resolution;
-    uint32_t count[QEIL_RANS_SYMBOLS + 1] = {0}, most = 0;
-    uint64_t sum = 0;
-    for (int i = 0; i < QEIL_RANS_SYMBOLS; i++) count[i < sent->symbols ? i : sent->symbols] += histogram[i];
-    for (int i = 0; i <= sent->symbols; i++) {
-        if (count[i] > most) most = count[i];
-        sum += count[i];
-    }
-    const int peak = qeil_rans_log2(most);
-    const uint32_t slots = (uint32_t)(((uint64_t)most << QEIL_RANS_BITS) / sum);
-    const int least = top - ((qeil_rans_log2(slots) << sent->resolution) >> 8); /* about one slot */
-    for (int i = 0; i <= sent->symbols && i < QEIL_RANS_SYMBOLS; i++) {
-        if (count[i] == 0) {
-            sent->exponent[i] = 0;
-            continue;
-        }
-        const int below = peak - qeil_rans_log2(count[i]);
-        const int exponent = top - (((below << sent->resolution) + 128) >> 8);
-        sent->exponent[i] = (uint8_t)(exponent > least ? exponent : least > 1 ? least : 1);
-    }
-}
-
-/* Bits, in 1/256, of a definition; sets its spread to the best. */
-static uint64_t qeil_rans_definition_bits(qeil_rans_sent *sent, int family) {
-    uint64_t least = UINT64_MAX;
-    uint32_t histogram[QEIL_RANS_SYMBOLS] = {0};
-    for (int i = 0; i <= sent->symbols && i < QEIL_RANS_SYMBOLS; i++)
-        histogram[qeil_zigzag((int)sent->exponent[i] - qeil_rans_expected(sent, family, i))]++;
-    for (int spread = 0; spread < 8; spread++) {
-        const uint64_t bits = qeil_rans_bits_of(histogram, QEIL_RANS_SPREAD(spread)->cost, QEIL_RANS_SYMBOLS);
-        if (bits < least) least = bits, sent->spread = spread;
-    }
-    return 13 * 256 + least;
-}
-
-/* Sets definition t for so many symbols at a resolution; returns its bits and those of the histogram. */
-static uint64_t qeil_rans_try(qeil_rans_layout *layout, int t, const uint32_t *histogram, int used, int symbols, int resolution,
-                              uint64_t *definition) {
-    qeil_rans_sent *sent = &layout->definition[t];
-    sent->symbols = symbols;
-    sent->resolution = resolution;
-    qeil_rans_exponents(sent, histogram);
-    *definition = qeil_rans_definition_bits(sent, layout->family);
-    qeil_rans_set_sent(&layout->model[t], sent);
-    return *definition + qeil_rans_bits_of(histogram, layout->model[t].cost, used);
-}
-
-/* The table to send for a histogram with the least bits; returns the bits of its definition. Rare symbols at the end are worth a slot
- * each or are left to the escape: tails of up to 2^k counts are tried. */
-static uint64_t qeil_rans_define(qeil_rans_layout *layout, int t, const uint32_t *histogram, int used, int is_signed) {
-    const int all = is_signed && used == QEIL_RANS_SYMBOLS ? used - 1 : used;
-    uint64_t least = UINT64_MAX, definition = 0, total = 0, tail = 0;
-    int best_symbols = all, best_resolution = 0;
-    for (int i = 0; i < used; i++) total += histogram[i];
-    for (int symbols = all, tried = 0; symbols > 0; symbols--) {
-        if (symbols == all || (tail > 0 && tail >= (uint64_t)tried)) {
-            const uint64_t bits = qeil_rans_try(layout, t, histogram, used, symbols, 2, &definition);
-            if (bits < least) least = bits, best_symbols = symbols;
-            tried = tail > 0 ? (int)(4 * tail) : 1;
-        }
-        tail += histogram[symbols - 1];
-        if (histogram[symbols - 1] > total >> 11 || tail > total >> 5 || tail > 1u << 20) break; /* not rare: worth its slots */
-    }
-    least = UINT64_MAX;
-    for (int resolution = 0; resolution < 4; resolution++) {
-        const uint64_t bits = qeil_rans_try(layout, t, histogram, used, best_symbols, resolution, &definition);
-        if (bits < least) least = bits, best_resolution = resolution;
-    }
-    if (best_resolution < 3) qeil_rans_try(layout, t, histogram, used, best_symbols, best_resolution, &definition);
-    qeil_rans_set_slots(&layout->model[t]);
-    return definition;
 }
 
 /* For each table the cheapest way to it from those of the cell before; returns the least of all. */
@@ -245,6 +170,77 @@ static uint64_t qeil_rans_assign(qeil_rans_choice *choice, const qeil_rans_layou
     return base;
 }
 
+/* What the cells' codes would take if each had a table of its own for nothing: n log n - sum of h log h. */
+static uint64_t qeil_rans_ideal(const qeil_rans_choice *choice, size_t cells) {
+    uint64_t bits = 0;
+    for (size_t cell = 0; cell < cells; cell++) {
+        uint64_t sum = 0, parts = 0;
+        for (int s = 0; s < choice->symbols; s++) {
+            const uint32_t count = choice->histogram[cell][s];
+            if (count) parts += (uint64_t)count * (uint64_t)qeil_rans_log2(count);
+            sum += count;
+        }
+        if (sum) bits += sum * (uint64_t)qeil_rans_log2((uint32_t)sum) - parts;
+    }
+    return bits * choice->stride;
+}
+
+static void qeil_rans_order(qeil_rans_choice *choice, size_t cells) {
+    uint64_t mean[QEIL_RANS_CHOICE_CELLS];
+    for (size_t cell = 0; cell < cells; cell++) {
+        uint64_t count = 0, sum = 0;
+        for (int s = 0; s < choice->symbols; s++) {
+            count += choice->histogram[cell][s];
+            sum += (uint64_t)s * choice->histogram[cell][s];
+        }
+        mean[cell] = count ? (sum << 16) / count : 0;
+        size_t at = cell;
+        for (; at > 0 && mean[choice->order[at - 1]] > mean[cell]; at--) choice->order[at] = choice->order[at - 1];
+        choice->order[at] = (uint32_t)cell;
+    }
+}
+
+/* Sums the histograms of each cluster and defines its table; returns the bits of the definitions. A cluster without cells gets the
+ * table of all codes. Where the cells are a sample, each symbol that occurs anywhere is given a count, so that it can be coded. */
+static uint64_t qeil_rans_define_clusters(qeil_rans_choice *choice, qeil_rans_layout *layout, int is_signed, int rough) {
+    uint64_t definitions = 0;
+    memset(choice->group, 0, sizeof choice->group);
+    for (size_t cell = 0; cell < layout->cells; cell++) {
+        for (int s = 0; s < choice->symbols; s++)
+            choice->group[choice->cluster[cell]][s] += choice->histogram[cell][s] * choice->stride;
+    }
+    for (int t = 0; t < layout->sent; t++) {
+        for (int s = 0; s < choice->symbols && choice->stride > 1; s++) choice->group[t][s] += choice->total[s] > 0;
+        int used = choice->symbols;
+        while (used > 0 && choice->group[t][used - 1] == 0) used--;
+        const uint32_t *histogram = used ? choice->group[t] : choice->total;
+        definitions += qeil_rans_define(layout, t, histogram, used ? used : choice->symbols, is_signed, rough);
+    }
+    return definitions;
+}
+
+/* Several tables, fitted to clusters of cells (k-means with bits for distance); leaves them in the layout, the assignment in
+ * choice->table, and returns all bits. */
+static uint64_t qeil_rans_clusters(qeil_rans_choice *choice, qeil_rans_layout *layout, int is_signed) {
+    uint64_t definitions = 0;
+    layout->sent = layout->cells / 2 < QEIL_RANS_CLUSTERS ? (int)(layout->cells / 2) : QEIL_RANS_CLUSTERS;
+    qeil_rans_order(choice, layout->cells);
+    for (size_t k = 0; k < layout->cells; k++)
+        choice->cluster[choice->order[k]] = (uint8_t)(k * (size_t)layout->sent / layout->cells);
+    for (int round = 0; round < 3; round++) {
+        definitions = qeil_rans_define_clusters(choice, layout, is_signed, round < 2);
+        if (round == 2) break;
+        for (size_t cell = 0; cell < layout->cells; cell++) {
+            uint64_t least = UINT64_MAX;
+            for (int t = 0; t < layout->sent; t++) {
+                const uint64_t bits = qeil_rans_bits_of(choice->histogram[cell], layout->model[t].cost, choice->symbols);
+                if (bits < least) least = bits, choice->cluster[cell] = (uint8_t)t;
+            }
+        }
+    }
+    return definitions + qeil_rans_assign(choice, layout);
+}
+
 /* Fills a layout whose shape is set. `symbols` is scratch for all codes. */
 static void qeil_rans_choose(qeil_rans_choice *choice, qeil_rans_layout *layout, const void *codes, int is_signed, int negative,
                              uint8_t *symbols) {
@@ -255,20 +251,32 @@ static void qeil_rans_choose(qeil_rans_choice *choice, qeil_rans_layout *layout,
     if (layout->size == 1) {
         layout->grid = QEIL_RANS_WHOLE;
     } else if (n >= QEIL_RANS_SMALL_CODES) {
-        size_t most = n / QEIL_RANS_CELL_CODES;
-        if (most > QEIL_RANS_CHOICE_CELLS) most = QEIL_RANS_CHOICE_CELLS;
+        const int thin = layout->inner < QEIL_RANS_SAMPLE_RUN;
+        size_t most = n / (thin ? QEIL_RANS_THIN_CODES : QEIL_RANS_CELL_CODES);
+        const size_t limit = thin ? QEIL_RANS_THIN_CELLS : QEIL_RANS_CHOICE_CELLS;
+        if (most > limit) most = limit;
         layout->grid = QEIL_RANS_EVEN;
         while (qeil_rans_cells(layout->grid, layout->size) > most) layout->grid++;
     }
     layout->cells = qeil_rans_cells(layout->grid, layout->size);
     qeil_rans_histograms(choice, layout, codes, is_signed, symbols);
-    const uint64_t bits = qeil_rans_assign(choice, layout);
+    uint64_t bits = qeil_rans_assign(choice, layout);
     memcpy(layout->table, choice->table, layout->cells);
     if (n >= QEIL_RANS_SENT_CODES) {
-        const uint64_t definition = qeil_rans_define(layout, 0, choice->total, choice->symbols, is_signed);
+        const uint64_t definition = qeil_rans_define(layout, 0, choice->total, choice->symbols, is_signed, 0);
         layout->sent = 1;
-        if (definition + qeil_rans_assign(choice, layout) < bits) memcpy(layout->table, choice->table, layout->cells);
+        const uint64_t with_one = definition + qeil_rans_assign(choice, layout);
+        if (with_one < bits) bits = with_one, memcpy(layout->table, choice->table, layout->cells);
         else layout->sent = 0;
+    }
+    if (layout->grid >= QEIL_RANS_EVEN && layout->cells >= 8 && bits - bits / 32 > qeil_rans_ideal(choice, layout->cells)) {
+        const int before = layout->sent;
+        if (qeil_rans_clusters(choice, layout, is_signed) < bits) {
+            memcpy(layout->table, choice->table, layout->cells);
+        } else {
+            if (before) qeil_rans_define(layout, 0, choice->total, choice->symbols, is_signed, 0);
+            layout->sent = before;
+        }
     }
     size_t same = 1;
     while (same < layout->cells && layout->table[same] == layout->table[0]) same++;

@@ -13,7 +13,7 @@ HERE = Path(__file__).resolve().parent
 HEADERS = HERE.parents[1] / "qeil_ros" / "csrc"
 EXPECTED = """\
 small 19795 bytes 08b06515d3def927
-large 787531 bytes 8726428e53793cde
+large 788669 bytes 2bafd32d7f80d38e
 """
 
 
