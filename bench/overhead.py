@@ -61,7 +61,8 @@ def run(quick: bool) -> Report:
         "jpeg": f"{MODEL}/recording",
         "rgb8": "the same images at {}x{}".format(*RAW_SIZE),
     }
-    files = [*sorted(folder.path.glob("*.onnx")), *sorted((folder.path / "recording").glob("*.mcap"))]
+    parts = [*folder.path.glob("*.onnx"), *folder.path.glob("*.qwt")]
+    files = [*sorted(parts), *sorted((folder.path / "recording").glob("*.mcap"))]
     inputs = [input_file(path, str(path.relative_to(folder.path.parent))) for path in files]
     return Report("overhead", config, inputs, results)
 

@@ -7,14 +7,15 @@ from pathlib import Path
 import yaml
 
 from qeil_ros.models import tabletop
+from tools.tabletop.export import CALIBRATION
 
 _CARD = Path(__file__).with_suffix(".md")
 
 _WHERE = {
-    "agent.onnx": ("the robot", "vision tower, int8"),
+    "agent.qwt": ("the robot", "vision tower, weights of {widths} bits in one file"),
     "server.onnx": ("off the robot", "decoder, two layers"),
     "local.onnx": ("the robot", "decoder, one narrow layer"),
-    "agent_fp32.onnx": ("nowhere", "vision tower, float32, for experiments with other widths"),
+    "agent_fp32.onnx": ("nowhere", "vision tower, float32, for experiments"),
 }
 
 
@@ -25,11 +26,13 @@ def write_card(folder: Path) -> None:
     frozen, recording, training = scores["frozen"], scores["recording"], scores["training"]
     counts, times = scores["parameters"], frozen["one_thread_ms"]
     match = frozen["exact_match"]
+    by_bits = frozen["offboard_by_weight_bits"]
+    widths = ", ".join(map(str, by_bits))
     rows = [
         f"| {role} | `{file}` | {(folder / file).stat().st_size:,} | {counts[part]:,} "
-        f"| {_WHERE[file][0]} | {_WHERE[file][1]} |"
+        f"| {_WHERE[file][0]} | {_WHERE[file][1].format(widths=widths)} |"
         for role, part, file in (
-            ("agent", "agent", "agent.onnx"),
+            ("agent", "agent", "agent.qwt"),
             ("server", "server", "server.onnx"),
             ("local", "local", "local.onnx"),
             ("(extra)", "agent", "agent_fp32.onnx"),
@@ -51,6 +54,10 @@ def write_card(folder: Path) -> None:
         stream=frozen["stream"],
         error=100 * (match["offboard"] * (1 - match["offboard"]) / frozen["scenes"]) ** 0.5,
         kinds=kinds,
+        widths=" | ".join(map(str, by_bits)),
+        rules="---|" * len(by_bits),
+        by_bits=" | ".join(f"{share:.3f}" for share in by_bits.values()),
+        calibration=CALIBRATION,
         wrong_total=total,
         wrong=", ".join(f"{kind} in {count}" for kind, count in wrong),
         frames=recording["frames"],

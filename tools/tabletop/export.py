@@ -5,17 +5,24 @@ from __future__ import annotations
 import hashlib
 import logging
 import warnings
+from functools import partial
 from pathlib import Path
 
 import onnx
 import torch
-from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
 
+from qeil_ros.models import tabletop
+from qeil_ros.models.datasets import Dataset, Example
+from qeil_ros.models.folder import ModelFolder
+from qeil_ros.models.quantize import Progress, Report, WeightPlan, quantize_graph
+from qeil_ros.models.quantize_folder import prepared_images
 from tools.tabletop.dataset import SIDE
 from tools.tabletop.model import FEATURES, Decoder, NextToken, Tower
 
 OPSET = 18
+WEIGHT_BITS = (8, 7, 6, 5, 4, 3, 2)
+CALIBRATION = 256  # scenes
 
 
 def export_tower(tower: Tower, file: Path) -> None:
@@ -69,24 +76,20 @@ def _export(
     file.write_bytes(proto.SerializeToString(deterministic=True))
 
 
-def quantize(source: Path, target: Path) -> None:
-    """Dynamic int8, per channel, matrix products only: weights in int8, activations scaled at run time.
+def pack(folder: Path, progress: Progress | None = None) -> Report:
+    """The agent part with packed weights, `agent.qwt`, from `agent_fp32.onnx` of the same folder.
 
-    The raw export goes in: onnxruntime's own preparation would first fuse products and biases to Gemm, and
-    then nothing would match. Raises RuntimeError when the file did not become smaller: that is how it shows.
+    Calibrated on scenes that training saw: the frozen ones must stay unseen.
     """
-    logging.disable(logging.WARNING)  # it would advise that very preparation
-    try:
-        quantize_dynamic(
-            source, target, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8
-        )
-    finally:
-        logging.disable(logging.NOTSET)
-    before, after = source.stat().st_size, target.stat().st_size
-    if after > 0.45 * before:
-        raise RuntimeError(
-            f"{target} has {after} bytes of {source}'s {before}: the weights were not quantised"
-        )
+    scenes = Dataset("training scenes", [partial(_training_scene, index) for index in range(CALIBRATION)])
+    images = prepared_images(ModelFolder.load(folder), scenes)
+    source, target = folder / "agent_fp32.onnx", folder / "agent.qwt"
+    return quantize_graph(source, target, WeightPlan(WEIGHT_BITS), images=images, progress=progress)
+
+
+def _training_scene(index: int) -> Example:
+    _, picture = tabletop.photograph(index, tabletop.TRAINING_STREAM)
+    return Example(f"training scene {index}", picture)
 
 
 def sha256(file: Path) -> str:

@@ -17,8 +17,8 @@ FEATURE_BITS = 3  # the fewest at which the captions do not suffer: 0.959 of 0.9
 VERSION = "1.0"
 
 
-def write_folder(folder: Path, scores: dict[str, Any]) -> None:
-    """Write `vocab.txt` and `model.yaml` beside the ONNX parts that already lie in `folder`."""
+def write_folder(folder: Path, scores: dict[str, Any], agent: str = "agent.qwt") -> None:
+    """Write `vocab.txt` and `model.yaml` beside the parts that already lie in `folder`."""
     (folder / "vocab.txt").write_text("\n".join(tabletop.VOCABULARY) + "\n", encoding="utf-8")
     description = {
         "format": 1,
@@ -44,7 +44,7 @@ def write_folder(folder: Path, scores: dict[str, Any]) -> None:
                 "shape": list(FEATURES),
                 "dtype": "float32",
                 "feature_bits": FEATURE_BITS,
-                "agent": _part(folder, "agent.onnx", input="pixel_values", output="features"),
+                "agent": _part(folder, agent, input="pixel_values", output="features"),
                 "server": _part(folder, "server.onnx"),
                 "local": _part(folder, "local.onnx"),
             }
@@ -57,7 +57,7 @@ def write_folder(folder: Path, scores: dict[str, Any]) -> None:
             "end": tabletop.END,
             "max_tokens": tabletop.MAX_TOKENS,
         },
-        # Not needed to run the model: its agent part before quantization, for experiments with other widths.
+        # Not needed to run the model: its agent part before quantization, for experiments.
         "extra": {"agent_fp32": _part(folder, "agent_fp32.onnx")},
         "scores": scores,
     }

@@ -18,7 +18,7 @@ from qeil_ros.models import tabletop
 from tools.tabletop import training
 from tools.tabletop.card import write_card
 from tools.tabletop.dataset import Samples, load_samples
-from tools.tabletop.export import export_decoder, export_tower, quantize
+from tools.tabletop.export import export_decoder, export_tower, pack
 from tools.tabletop.folder import write_folder
 from tools.tabletop.model import Captioner, Decoder, make_local_head
 from tools.tabletop.recording import Take, write_recording
@@ -90,12 +90,18 @@ def _local(plan: Plan) -> None:
 def _export(plan: Plan) -> None:
     captioner, head = _load(Captioner(), plan.captioner), _load(make_local_head(), plan.local)
     export_tower(captioner.tower, plan.out / "agent_fp32.onnx")
-    quantize(plan.out / "agent_fp32.onnx", plan.out / "agent.onnx")
     # The decoders stay in float32: int8 made a step 1.1 to 1.2 times faster, and its scales would make one
     # robot's answer depend on whose frames share its batch.
     export_decoder(captioner.decoder, plan.out / "server.onnx")
     export_decoder(head, plan.out / "local.onnx")
+    write_folder(plan.out, {}, agent="agent_fp32.onnx")
+
+
+def _pack(plan: Plan) -> None:
+    with _bar("packing the agent part's weights") as progress:
+        report = pack(plan.out, progress)
     write_folder(plan.out, {})
+    print(f"agent.qwt: {report.packed_bytes:,} bytes, widths {', '.join(map(str, report.widths))}")
 
 
 def _recording(plan: Plan) -> None:
@@ -127,6 +133,7 @@ _STAGES = {
     "captioner": _captioner,
     "local": _local,
     "export": _export,
+    "pack": _pack,
     "recording": _recording,
     "score": _score,
 }

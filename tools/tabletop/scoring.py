@@ -28,9 +28,17 @@ def with_agent(folder: ModelFolder, file: str) -> ModelFolder:
     return dataclasses.replace(folder, splits={split.name: dataclasses.replace(split, agent=agent)})
 
 
-def frozen_features(folder: ModelFolder, count: int) -> np.ndarray:
+BACKEND = "onnxruntime-int8"  # stated, where a robot measures which is fastest: scores must not depend on it
+
+
+def frozen_features(folder: ModelFolder, count: int, bits: int = 0) -> np.ndarray:
     """Features [count, 17, 128] of the frozen scenes, picture by picture as the robot makes them."""
-    pipeline = AgentPipeline(folder)
+    packed = folder.split().agent.kind == "packed"
+    pipeline = AgentPipeline(folder, backend=BACKEND if packed else "auto")
+    agent = pipeline.agent(folder.default_split)
+    agent.set_bits(bits)
+    if not (agent.wait() and not agent.problem):
+        raise RuntimeError(agent.problem)
     rows = []
     for index in range(count):
         _, picture = tabletop.photograph(index)
@@ -51,11 +59,16 @@ def measure(path: Path, count: int = FROZEN) -> dict[str, object]:
     true = frozen_captions(count)
     exact = with_agent(folder, "agent_fp32.onnx")
     server, local = folder.server(), folder.local()
-    fp32, int8 = frozen_features(exact, count), frozen_features(folder, count)
+    fp32, shipped = frozen_features(exact, count), frozen_features(folder, count)
+    agents = [exact.agent(), folder.agent(backend=BACKEND)]
+    by_bits = {
+        bits: share_right(_texts(server, frozen_features(folder, count, bits)), true)
+        for bits in agents[1].widths
+    }
 
-    said = [answer.text for answer in server.run(int8)]
+    said = [answer.text for answer in server.run(shipped)]
     image = np.zeros((1, 3, folder.input.height, folder.input.width), np.float32)
-    agents, one = [exact.agent(), folder.agent()], int8[:1]
+    one = shipped[:1]
     times = best_times_ms(
         {
             "agent_fp32": lambda: agents[0].run(image),
@@ -69,10 +82,11 @@ def measure(path: Path, count: int = FROZEN) -> dict[str, object]:
         "stream": tabletop.FROZEN_STREAM,
         "exact_match": {
             "offboard": share_right(said, true),
-            "local": share_right(_texts(local, int8), true),
+            "local": share_right(_texts(local, shipped), true),
             "offboard_fp32_agent": share_right(_texts(server, fp32), true),
             "local_fp32_agent": share_right(_texts(local, fp32), true),
         },
+        "offboard_by_weight_bits": by_bits,
         "offboard_by_arrangement": by_arrangement(said, true),
         "offboard_mistakes": mistakes(said, true),
         "one_thread_ms": times,
