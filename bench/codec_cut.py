@@ -27,7 +27,7 @@ from qeil_ros.models.scores import exact_matches
 
 from .progress import Tell
 
-__all__ = ["Cut", "halves", "training_scenes", "views", "with_basis"]
+__all__ = ["Cut", "halves", "training_scenes", "views", "with_basis", "without_basis"]
 
 _CHUNK = 32
 
@@ -99,6 +99,12 @@ def with_basis(
 ) -> ModelFolder:
     """The model with a basis for that cut, learned from pictures. ModelError: too few of them."""
     return rotate(folder, pictures, out, split=split, overwrite=True, progress=tell).folder
+
+
+def without_basis(folder: ModelFolder, split: str) -> ModelFolder:
+    """The model whose features at that cut travel as they are."""
+    plain = replace(folder.split(split), basis=None)
+    return replace(folder, splits={**folder.splits, plain.name: plain})
 
 
 def training_scenes(count: int) -> Dataset:
