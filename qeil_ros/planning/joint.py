@@ -167,6 +167,7 @@ class Solution:
             a lower cost, of an infeasible one those which, moved alone, make it feasible.
         stretch: the least factor on all limits together with the same effect; inf where nothing has.
         nearest: the point that `stretch` admits; None where there is none.
+        impossible: something would have a lower cost, but is infinite in a resource: no limit admits it.
     """
 
     best: Point | None
@@ -174,6 +175,7 @@ class Solution:
     moves: tuple[Move, ...]
     stretch: float
     nearest: Point | None
+    impossible: bool
 
     def explain(self) -> str:
         """What binds, in a sentence."""
@@ -193,6 +195,8 @@ class Solution:
                 f"several limits bind: all would have to be {self.stretch:.4g} times as large for a cost of "
                 f"{self.nearest.cost:.4g} instead of {self.best.cost:.4g}"
             )
+        if self.impossible:
+            return "no limit binds: what would be better is impossible at any limit"
         return "no limit binds: nothing better is to be had"
 
 
@@ -227,5 +231,10 @@ def solve(problem: Problem) -> Solution:
     ]
     moves.sort(key=lambda move: move.factor)
     return Solution(
-        best, tuple(points[1:]), tuple(moves), stretch, at_flat(nearest) if nearest >= 0 else None
+        best,
+        tuple(points[1:]),
+        tuple(moves),
+        stretch,
+        at_flat(nearest) if nearest >= 0 else None,
+        nearest < 0 and bool(problem.cost.min() < bound),
     )
