@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 # The loops bring their own parallelism; threads inside such small matrix products only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-STAGES = ("samples", "captioner", "local", "export", "pack", "recording", "score")
+STAGES = ("samples", "captioner", "local", "export", "pack", "basis", "recording", "score")
 ZOO = ROOT / "qeil_ros" / "models" / "zoo" / "tabletop"
 WORK = ROOT / "build" / "tabletop"
 

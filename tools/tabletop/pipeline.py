@@ -16,6 +16,7 @@ from torch import Tensor
 
 from qeil_ros.models import tabletop
 from tools.tabletop import training
+from tools.tabletop.basis import learn_basis
 from tools.tabletop.card import write_card
 from tools.tabletop.dataset import Samples, load_samples
 from tools.tabletop.export import export_decoder, export_tower, pack
@@ -104,6 +105,12 @@ def _pack(plan: Plan) -> None:
     print(f"agent.qwt: {report.packed_bytes:,} bytes, widths {', '.join(map(str, report.widths))}")
 
 
+def _basis(plan: Plan) -> None:
+    with _bar("learning the features' basis") as progress:
+        learn_basis(plan.out, progress)
+    write_folder(plan.out, {})
+
+
 def _recording(plan: Plan) -> None:
     size = write_recording(plan.out / "recording", Take(frames=plan.frames))
     print(f"recording: {plan.frames} frames, {size / 1e6:.2f} MB")
@@ -134,6 +141,7 @@ _STAGES = {
     "local": _local,
     "export": _export,
     "pack": _pack,
+    "basis": _basis,
     "recording": _recording,
     "score": _score,
 }
