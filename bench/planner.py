@@ -31,7 +31,7 @@ def run(quick: bool) -> Report:
     rounds, calls = (3, 300) if quick else (10, 2000)
     results = []
     for name, tightness in (("loose", 4.0), ("tight", 0.6), ("infeasible", 0.02)):
-        results += _solver(name, _problems(tightness), rounds, calls // 10)
+        results += _solver(name, _problems(tightness), rounds, calls // 2)
     results += _planner(rounds, calls)
     config = {"quick": quick, "size": [SIZE] * 4, "seed": SEED, "rounds": rounds, "calls_a_round": calls}
     return Report("planner", config, [], results)
