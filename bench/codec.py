@@ -97,12 +97,12 @@ class Effort:
             packed=(1, 2, 3, 4),
             fineness=(1.5, 2, 2.25, 2.5, 2.75, 3, 4),
             basis_fineness=(0.5, 1, 1.25, 1.5, 1.75, 2, 2.5, 3),
-            kept=(12, 8),
-            qualities=(10, 15, 20, 25, 30, 40, 50, 70),
+            kept=(12, 8, 5),
+            qualities=(5, 10, 15, 20, 25, 30, 40, 60),
             photos=None,
             photo_models=PHOTO_MODELS,
             photo_fineness=(1, 1.5, 2, 2.5, 3, 4, 5),
-            photo_qualities=(5, 10, 20, 35, 50, 75, 90),
+            photo_qualities=(5, 10, 20, 40, 60, 80, 90, 97),
             sized=8,
             rounds=64,
             frames=100,
@@ -197,7 +197,7 @@ class _Bench:
             jpeg = ["jpeg 4:2:0", "jpeg 4:2:0 optimized", "jpeg 4:2:0 progressive", "jpeg 4:4:4 optimized"]
             pictures = list(picture_lines(cut, [*jpeg, "webp"], effort.qualities))
             if len(effort.qualities) > 4:
-                pictures += picture_lines(cut, ["jpeg 4:2:0 optimized", "webp"], effort.qualities[3:], 0.75)
+                pictures += picture_lines(cut, ["jpeg 4:2:0 optimized", "webp"], effort.qualities[4:], 0.75)
         yield from self._curve("tabletop", "exact match", streams, pictures, OF_JPEG_FILE, OF_JPEG_SCAN)
         with stage("tabletop: sizes and times"):
             yield from self._sizes("tabletop", cut, turned)
@@ -215,13 +215,13 @@ class _Bench:
         yield stream_line(cut, "rans", _steps(cut, effort.fineness))
         yield stream_line(turned, "rans, basis", _steps(turned, effort.basis_fineness))
         if effort.kept:
-            coarse = [fineness - 0.5 for fineness in effort.basis_fineness]
+            coarse = [fineness - 0.5 for fineness in effort.basis_fineness[1:6]]
             yield stream_line(turned, "rans, basis, nearest level", _steps(turned, coarse, rdo=0.0))
-            yield stream_line(turned, "packed, basis", [{"bits": bits} for bits in effort.packed])
-            sizes = [{"coder": "rans", "bits": 5, "max_bytes": size} for size in (50, 65, 80, 95, 110, 140)]
+            yield stream_line(turned, "packed, basis", [{"bits": bits} for bits in effort.packed[:2]])
+            sizes = [{"coder": "rans", "bits": 5, "max_bytes": size} for size in (65, 80, 95, 110)]
             yield stream_line(turned, "rans, basis, at most so many bytes", sizes)
         for kept in effort.kept:
-            options = _steps(turned, effort.basis_fineness[1:-1], keep=kept)
+            options = _steps(turned, effort.basis_fineness[1:6], keep=kept)
             yield stream_line(turned, f"rans, basis, {kept} of {len(cut.features[0])} tokens", options)
 
     # --- published models on photos and recordings
@@ -236,9 +236,9 @@ class _Bench:
         }
         self.inputs.append(input_file(data / "video/carnd_test_video.mp4"))
         self.inputs += [input_file(file) for file in sorted((data / "bags/donkeycar_mcap").glob("*.mcap"))]
-        for folder in ("coco28", "coral"):
-            files = sorted((data / "images" / folder).iterdir())
-            self.inputs += [input_file(file, f"{folder}/{file.name}") for file in files]
+        for name in ("coco28", "coral"):
+            files = sorted((data / "images" / name).iterdir())
+            self.inputs += [input_file(file, f"{name}/{file.name}") for file in files]
         for entry in ENTRIES:
             if entry.name in effort.photo_models:
                 folder = entry.make(data, scratch / entry.name)

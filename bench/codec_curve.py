@@ -48,7 +48,7 @@ class Line:
     @property
     def error(self) -> Floats:
         """[points] standard error of the score."""
-        return np.sqrt(self.score * (1 - self.score) / self.right.shape[1])
+        return np.asarray(np.sqrt(self.score * (1 - self.score) / self.right.shape[1]))
 
     def to_json(self, wanted: float) -> dict[str, Any]:
         """With the bytes at the wanted score; null where it is not reached."""
@@ -184,6 +184,6 @@ def saving(ours: Line, theirs: Line, wanted: float, seed: int = 0) -> Saving:
         / bytes_at(theirs.sizes @ draw, theirs.right @ draw, wanted)
         for draw in draws
     ]
-    finite = [ratio for ratio in ratios if math.isfinite(ratio)]
-    error = float(np.std(finite)) if len(finite) > RESAMPLES // 2 else math.nan
-    return Saving(a, b, a / b if math.isfinite(b) else math.nan, error)
+    finite = [ratio for ratio in ratios if math.isfinite(ratio) and ratio > 0]  # 0: theirs never reached it
+    known = len(finite) > RESAMPLES // 2 and math.isfinite(a) and math.isfinite(b)
+    return Saving(a, b, a / b if math.isfinite(b) else math.nan, float(np.std(finite)) if known else math.nan)

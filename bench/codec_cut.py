@@ -82,7 +82,7 @@ class Cut:
 
     def part(self, rows: Sequence[int]) -> Cut:
         """The same of some of the pictures."""
-        pictures, truth = ([of[row] for row in rows] for of in (self.pictures, self.truth))
+        pictures, truth = [self.pictures[row] for row in rows], [self.truth[row] for row in rows]
         return replace(self, pictures=pictures, features=self.features[list(rows)], truth=truth)
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 __all__ = ["draw"]
 
-_COLUMNS = 3
+_COLUMNS = 2
+_SPAN = 0.5
+"""How far below the wanted score a panel goes."""
 
 
 def draw(curves: Sequence[Mapping[str, Any]], file: Path) -> None:
@@ -26,35 +28,31 @@ def draw(curves: Sequence[Mapping[str, Any]], file: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    rows = -(-len(curves) // _COLUMNS)
+    columns = min(_COLUMNS, len(curves))
+    rows = -(-len(curves) // columns)
     figure, panels = pyplot.subplots(
-        rows,
-        min(_COLUMNS, len(curves)),
-        figsize=(6.5 * _COLUMNS, 5 * rows),
-        layout="constrained",
-        squeeze=False,
+        rows, columns, figsize=(9 * columns, 5.5 * rows), layout="constrained", squeeze=False
     )
     for axes, curve in zip(panels.flat, curves, strict=False):
+        axes.set_prop_cycle(color=pyplot.get_cmap("tab20").colors)
         for kind, style in (("streams", {"marker": "o"}), ("pictures", {"marker": ".", "linestyle": "--"})):
             for line in curve[kind]:
-                points = sorted(line["points"], key=lambda point: point["bytes"])
-                axes.errorbar(
-                    [p["bytes"] for p in points],
-                    [p["score"] for p in points],
-                    [p["standard_error"] for p in points],
-                    label=line["name"],
-                    capsize=2,
-                    linewidth=1.2,
-                    elinewidth=0.5,
-                    **style,
-                )
+                if not line["name"].endswith(", stripped"):  # the scan alone bounds it from below
+                    _draw_line(axes, line, style)
         axes.axhline(curve["wanted"], color="grey", linestyle=":")
         axes.set(xscale="log", xlabel="bytes a frame", ylabel=curve["score"], title=curve["name"])
+        axes.set_ylim(max(0.0, curve["wanted"] - _SPAN), 1.02)
         axes.grid(alpha=0.3, which="both")
-        axes.legend(fontsize=7, loc="lower right")
+        axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5))
     for axes in panels.flat[len(curves) :]:
         axes.remove()
     try:
         figure.savefig(file, dpi=110)
     finally:
         pyplot.close(figure)
+
+
+def _draw_line(axes: Any, line: Mapping[str, Any], style: Mapping[str, Any]) -> None:
+    points = sorted(line["points"], key=lambda point: point["bytes"])
+    x, y, error = ([point[key] for point in points] for key in ("bytes", "score", "standard_error"))
+    axes.errorbar(x, y, error, label=line["name"], capsize=2, linewidth=1.2, elinewidth=0.5, **style)

@@ -217,7 +217,7 @@ def quantized(x: Array, bits: int) -> tuple[float, float, NDArray[np.uint8]]:
 def restored(step: float, low: float, codes: Array, dtype: Any) -> Array:
     """The inverse."""
     x = codes.astype(np.float32) * np.float32(step) + np.float32(low)
-    return x.astype(dtype) if np.dtype(dtype).kind == "f" else np.rint(x).astype(dtype)
+    return np.asarray(x if np.dtype(dtype).kind == "f" else np.rint(x), dtype)
 
 
 def _numpy(name: str, squeeze: Squeeze, back: Squeeze, bits: int, shape: tuple[int, ...], dtype: Any) -> Way:
@@ -249,7 +249,8 @@ def _constriction(bits: int, shape: tuple[int, ...], dtype: Any) -> Way:
         small = np.ceil(counts * (65535 / counts.max())).astype("<u2")
         ans = coder()
         ans.encode_reverse(codes.ravel().astype(np.int32), model(small))
-        return HEAD.pack(step, low) + small.tobytes() + ans.get_compressed().tobytes()
+        words: NDArray[np.uint32] = ans.get_compressed()
+        return HEAD.pack(step, low) + small.tobytes() + words.tobytes()
 
     def decode(data: bytes) -> Array:
         step, low = HEAD.unpack_from(data)
