@@ -36,6 +36,73 @@ SMALL: list[tuple[str, str, tuple[int, ...], str, dict[str, Any]]] = [
     ("int8-identity", "bytes", (3, 5), "int8", {"bits": 8}),
     ("uint8-4bit", "bytes", (3, 5), "uint8", {"bits": 4}),
     ("int8-5bit", "bytes", (19,), "int8", {"bits": 5, "granularity": "group", "group_size": 8}),
+    *(
+        (f"float32-{quantizer}-{bits}bit", "bell", (4, 9), "float32", {"bits": bits, "quantizer": quantizer})
+        for quantizer in ("symmetric", "sign_magnitude", "power_of_two", "laplacian", "gaussian")
+        for bits in (1, 3, 6)
+    ),
+    *(
+        (f"rans-{quantizer}-{bits}bit", "bell", (4, 9), "float32", {"coder": "rans", **how})
+        for quantizer in ("uniform", "symmetric", "sign_magnitude", "power_of_two", "laplacian", "gaussian")
+        for bits in (1, 4)
+        for how in ({"bits": bits, "quantizer": quantizer},)
+    ),
+    ("rans-step", "bell", (6, 8), "float32", {"coder": "rans", "step": 0.25, "rdo": 0.0}),
+    ("rans-escapes", "far", (40, 8), "float32", {"coder": "rans", "bits": 6}),
+    ("rans-sparse", "sparse", (8, 3, 3), "float32", {"coder": "rans", "bits": 4, "axis": 0}),
+    ("rans-zeros", "zeros", (9, 4), "float32", {"coder": "rans", "bits": 4}),
+    ("rans-one", "bell", (1,), "float32", {"coder": "rans", "bits": 5}),
+    (
+        "rans-float16-channel",
+        "bell",
+        (6, 5),
+        "float16",
+        {"coder": "rans", "granularity": "channel", "bits": 3},
+    ),
+    ("rans-uint8", "bytes", (12, 12), "uint8", {"coder": "rans"}),
+    (
+        "rans-int8-group",
+        "bytes",
+        (40,),
+        "int8",
+        {"coder": "rans", "bits": 4, "granularity": "group", "group_size": 8},
+    ),
+    ("rans-max-bytes", "bell", (16, 16), "float32", {"coder": "rans", "max_bytes": 90}),
+    ("packed-max-bytes", "bell", (16, 16), "float32", {"max_bytes": 140, "keep": [1, 2, 3, 5, 8, 13]}),
+    ("mask-bitmap-merged", "bell", (9, 4), "float32", {"bits": 5, "keep": [0, 2, 3, 7]}),
+    ("mask-bitmap-zero", "bell", (9, 4), "float16", {"bits": 5, "keep": [0, 8], "fill": "zero"}),
+    ("mask-kept-gaps", "bell", (700, 2), "float32", {"bits": 2, "keep": [3, 260, 699], "fill": "zero"}),
+    (
+        "mask-dropped-gaps",
+        "bytes",
+        (400, 2),
+        "uint8",
+        {"keep": [row for row in range(400) if row not in (0, 7, 399)]},
+    ),
+    (
+        "mask-channels",
+        "bell",
+        (6, 4),
+        "float32",
+        {"bits": 3, "keep": [1, 4], "granularity": "channel", "axis": 0},
+    ),
+    ("mask-rans", "bell", (9, 4), "float32", {"bits": 3, "coder": "rans", "keep": [0, 2, 3, 7]}),
+]
+
+SEQUENCES: list[tuple[str, str, tuple[int, ...], str, dict[str, Any]]] = [
+    ("packed", "bell", (6, 7), "float32", {"bits": 4}),
+    (
+        "packed-laplacian-channel",
+        "bell",
+        (6, 7),
+        "float16",
+        {"bits": 3, "quantizer": "laplacian", "granularity": "channel"},
+    ),
+    ("rans", "bell", (8, 16), "float32", {"bits": 4, "coder": "rans"}),
+    ("rans-parted", "sparse", (12, 10, 10), "float32", {"bits": 4, "coder": "rans", "axis": 0}),
+    ("rans-mask", "bell", (8, 16), "float32", {"bits": 4, "coder": "rans", "keep": [0, 1, 5]}),
+    ("rans-lossless", "bytes", (8, 16), "uint8", {"coder": "rans"}),
+    ("rans-int8", "bytes", (8, 16), "int8", {"coder": "rans", "bits": 5}),
 ]
 
 LARGE: list[tuple[str, str, tuple[int, ...], str, dict[str, Any]]] = [
@@ -66,6 +133,7 @@ def source(kind: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         "sparse": np.maximum(bell, 0),
         "zeros": np.zeros(n),
         "constant": np.full(n, 0.3),
+        "far": bell * np.where(draws[:, 0] % 61 == 0, 64.0, 1.0),
         "tiny": bell * 2.0**-120,
         "huge": bell * 2.0**120,
         "bytes": np.clip(
@@ -76,12 +144,25 @@ def source(kind: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     return values.astype(dtype).reshape(shape)
 
 
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def frames(kind: str, shape: tuple[int, ...], dtype: str) -> list[np.ndarray]:
+    """Four frames of a sequence: a quarter of the elements changes from one to the next."""
+    still, other = source(kind, (2, *shape), dtype)
+    out = [still]
+    for number in range(3):
+        out.append(np.where(np.arange(still.size).reshape(shape) % 4 == number, other, out[-1]))
+    return out
+
+
 def write() -> None:
-    from qeil_ros.codec import reference
+    from qeil_ros.codec import TemporalEncoder, encode, reference
 
     small = []
     for name, kind, shape, dtype, arguments in SMALL:
-        stream = reference.encode(source(kind, shape, dtype), **arguments)
+        stream = encode(source(kind, shape, dtype), **arguments)
         decoded = reference.decode(stream)
         small.append(
             {
@@ -102,14 +183,33 @@ def write() -> None:
             "shape": list(shape),
             "dtype": dtype,
             "arguments": arguments,
-            "bytes": len(stream := reference.encode(source(kind, shape, dtype), **arguments)),
+            "bytes": len(stream := encode(source(kind, shape, dtype), **arguments)),
             "stream_sha256": hashlib.sha256(stream).hexdigest(),
             "decoded_sha256": hashlib.sha256(reference.decode(stream).tobytes()).hexdigest(),
         }
         for name, kind, shape, dtype, arguments in LARGE
     ]
+    sequences = []
+    for name, kind, shape, dtype, arguments in SEQUENCES:
+        encoder, references, streams = TemporalEncoder(chained=True), {}, []
+        for x in frames(kind, shape, dtype):
+            stream = bytes(encoder.encode(x, **arguments))
+            references[encoder.checksum] = reference.decode(stream, references)
+            streams.append(
+                {"stream": stream.hex(), "decoded_sha256": sha256(references[encoder.checksum].tobytes())}
+            )
+        sequences.append(
+            {
+                "name": name,
+                "source": kind,
+                "shape": list(shape),
+                "dtype": dtype,
+                "arguments": arguments,
+                "frames": streams,
+            }
+        )
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, vectors in (("streams", small), ("hashes", large)):
+    for name, vectors in (("streams", small), ("hashes", large), ("sequences", sequences)):
         lines = ",\n".join(json.dumps(vector) for vector in vectors)
         (FOLDER / f"{name}.json").write_text(f"[\n{lines}\n]\n")
 

@@ -28,7 +28,7 @@ from .errors import (
 )
 from .options import Options
 from .quantize import Percentile
-from .stream import Limits, StreamInfo
+from .stream import Limits, StreamInfo, is_key
 from .temporal import KEY_INTERVAL, TemporalEncoder
 
 __all__ = [
@@ -49,5 +49,6 @@ __all__ = [
     "UnsupportedError",
     "decode",
     "encode",
+    "is_key",
     "peek",
 ]

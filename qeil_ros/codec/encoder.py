@@ -155,15 +155,17 @@ class Encoder:
                 rows = 8 * (limit - overhead) // (bits * (x.size // len(x))) - (options.fill == "merged")
                 if 0 < rows < len(x) - 1:
                     tried.append(whole.but(keep=int(rows)))
+            fits = False
             for choice in tried:
                 stream = self.write(x, choice, scores=scores, reference=reference)
                 size = len(stream)
                 if size <= limit:
+                    fits |= choice is whole
                     error = float(np.square(decoder.decode(stream).astype(np.float64) - x).sum())
                     if error < best_error:
                         best, best_error = choice, error
-            if best is not None and best.keep is options.keep:
-                break  # fewer bits for as many rows are worse
+            if fits:
+                break  # fewer bits for all rows are worse
         if best is None:
             raise ValueError(f"max_bytes is {limit}; this tensor's coarsest stream has {size} bytes")
         return self.write(x, best, scores=scores, reference=reference)

@@ -214,6 +214,11 @@ def pack_header(info: StreamInfo) -> bytes:
     return bytes(head)
 
 
+def is_key(stream: bytes | bytearray | memoryview) -> bool:
+    """Whether a stream that an encoder made can be decoded by itself."""
+    return not stream[3] & Flag.INTER
+
+
 def unit_of(parameters: bytes | bytearray | memoryview) -> np.float32:
     """The unit of the first parameter set."""
     (half,) = np.frombuffer(parameters, "<f2", 1, 1)
@@ -246,7 +251,7 @@ def stored_checksum(buffer: memoryview) -> int:
 def parse_header(buffer: memoryview, limits: Limits) -> StreamInfo:
     """Reads and checks the header of a stream whose frame was checked; the length must be what it says."""
     version, flags, tensor, coding, quantizer, coder = buffer[2:8]
-    if flags & ~(Flag.INTER | Flag.MASK):
+    if flags & ~int(Flag.INTER | Flag.MASK):
         raise UnsupportedError(f"flags are 0x{flags:02x}; this decoder knows 0x01 (inter) and 0x02 (mask)")
     dtype = DTYPES.get(tensor & 15)
     if dtype is None:

@@ -16,10 +16,10 @@ import numpy as np
 from .decoder import REFERENCES, Decoder
 from .encoder import Encoder, Reference
 from .options import Options
-from .stream import Limits, stored_checksum
+from .stream import Limits, is_key, stored_checksum
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
 KEY_INTERVAL = 100
 """Frames; bounds what anybody must wait for who joins late and cannot ask."""
@@ -45,6 +45,8 @@ class TemporalEncoder:
         """Of the last stream, which is what acknowledge() takes."""
         self.key = True
         """Whether the last stream was a key frame."""
+        self.decoded: NDArray[Any] = np.zeros(0, np.float32)
+        """What the last stream decodes to."""
         self._encoder = Encoder(options)
         self._decoder = Decoder(_UNLIMITED, references=REFERENCES)
         self._recent: dict[int, int] = {}  # checksum -> number, oldest first
@@ -67,10 +69,10 @@ class TemporalEncoder:
             x, self._encoder.options.but(**options), scores=scores, reference=reference
         )
         self.checksum = stored_checksum(stream)
-        self.key = not stream[3] & 1
+        self.key = is_key(stream)
         if self.key:
             self._keyed = self._number
-        self._decoder.decode(stream)
+        self.decoded = self._decoder.decode(stream)
         self._recent.pop(self.checksum, None)
         self._recent[self.checksum] = self._number
         while len(self._recent) > REFERENCES:

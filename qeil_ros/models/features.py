@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qeil_ros.codec import Decoder, Encoder, Limits
+from qeil_ros.codec import Decoder, Encoder, Limits, TemporalEncoder
 
 from .folder import ModelFolder
 
@@ -21,10 +21,12 @@ class FeatureWriter:
         ModelError: the basis cannot be read.
     """
 
-    def __init__(self, folder: ModelFolder, split: str, encoder: Encoder | None = None) -> None:
+    def __init__(
+        self, folder: ModelFolder, split: str, encoder: Encoder | TemporalEncoder | None = None
+    ) -> None:
         cut = folder.split(split)
         self._basis, self._axis = folder.basis(split), cut.channel_axis
-        self._encoder = encoder or Encoder()
+        self.encoder = encoder or Encoder()
 
     def coded(self, features: NDArray[Any]) -> NDArray[Any]:
         """The tensor that is coded for these features: of the cut's `coded_shape` and `coded_dtype`."""
@@ -36,7 +38,7 @@ class FeatureWriter:
         Raises:
             ValueError: the features have a NaN or infinity, or the options are not possible.
         """
-        return self._encoder.encode(self.coded(features), axis=self._axis, **options)
+        return self.encoder.encode(self.coded(features), axis=self._axis, **options)
 
 
 class FeatureReader:
@@ -61,6 +63,10 @@ class FeatureReader:
             BitstreamError: the stream cannot be decoded.
             ValueError: it holds no tensor of this cut.
         """
+        return self.features(self.read(stream))
+
+    def read(self, stream: Any) -> NDArray[Any]:
+        """The tensor that was coded, in new memory: the first and quick half of decode(), which raises."""
         coded = self.decoder.decode(stream)
         cut = self._split
         if coded.shape != cut.coded_shape or coded.dtype != cut.coded_dtype:
@@ -68,7 +74,11 @@ class FeatureReader:
                 f"the stream holds {list(coded.shape)} of {coded.dtype}, "
                 f"split {cut.name!r} has {list(cut.coded_shape)} of {cut.coded_dtype}"
             )
-        return self._basis.inverse(coded, cut.dtype) if self._basis else coded
+        return coded
+
+    def features(self, coded: NDArray[Any]) -> NDArray[Any]:
+        """The features [*shape] of a tensor that read() gave; for any thread."""
+        return self._basis.inverse(coded, self._split.dtype) if self._basis else coded
 
 
 def distortion(x: NDArray[Any], y: NDArray[Any]) -> float:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qeil_ros.codec import TemporalEncoder, is_key
+
 from .compressed import MAX_PIXELS, decode
 from .features import FeatureReader, FeatureWriter, distortion
 from .folder import ModelFolder
@@ -37,6 +39,8 @@ class AgentPipeline:
         self._prepare = Preprocessor(folder.input)
         self._writers = {name: FeatureWriter(folder, name) for name in self._agents}
         self._readers = {name: FeatureReader(folder, name) for name in self._agents}
+        self._sequences = {name: TemporalEncoder() for name in self._agents}
+        self._predictors = {name: FeatureWriter(folder, name, self._sequences[name]) for name in self._agents}
 
     @property
     def splits(self) -> list[str]:
@@ -70,10 +74,37 @@ class AgentPipeline:
         (features,) = self._agents[split].run(image)
         return np.asarray(features)
 
-    def code(self, features: NDArray[Any], bits: int, split: str = "") -> memoryview:
-        """The features of a cut (empty: the default one) as a bitstream of `bits` a value."""
-        return self._writers[split or self.folder.default_split].encode(features, bits=bits)
+    def code(self, features: NDArray[Any], bits: int, split: str = "", **options: Any) -> memoryview:
+        """The features of a cut (empty: the default one) as a bitstream of `bits` a value.
+
+        It stands by itself. `options` as `codec.Options` has them.
+        """
+        return self._writers[split or self.folder.default_split].encode(features, bits=bits, **options)
+
+    def code_next(
+        self, features: NDArray[Any], bits: int, split: str, key_interval: int, **options: Any
+    ) -> tuple[memoryview, int]:
+        """The same for the next frame of a sequence, as a difference where a frame was acknowledged.
+
+        Returns:
+            the stream, and its checksum, which `acknowledge` takes.
+        """
+        encoder = self._sequences[split]
+        encoder.key_interval = key_interval
+        stream = self._predictors[split].encode(features, bits=bits, **options)
+        return stream, encoder.checksum
+
+    def acknowledge(self, split: str, checksum: int) -> None:
+        """All receivers have decoded the frame with that checksum."""
+        self._sequences[split].acknowledge(checksum)
+
+    def request_key(self) -> None:
+        """A receiver has lost its frames: the next one of every cut stands by itself."""
+        for encoder in self._sequences.values():
+            encoder.request_key()
 
     def distortion(self, features: NDArray[Any], coded: memoryview, split: str) -> float:
-        """What coding did to the features: mean |x - x^| / mean |x|."""
-        return distortion(features, self._readers[split].decode(coded))
+        """What coding did to the features: mean |x - x^| / mean |x|. `coded`: the last stream of the cut."""
+        reader, encoder = self._readers[split], self._sequences[split]
+        decoded = reader.decode(coded) if is_key(coded) else reader.features(encoder.decoded)
+        return distortion(features, decoded)

@@ -17,7 +17,7 @@ from typing import Any
 
 from rclpy.clock import Clock, ClockType
 
-from qeil_ros.codec import BitstreamError, peek
+from qeil_ros.codec import REFERENCES, BitstreamError, MissingReferenceError, peek
 from qeil_ros.models.batcher import DeadlineBatcher, Waiting
 from qeil_ros.models.engine import Engine, make_engine
 from qeil_ros.models.features import FeatureReader
@@ -26,11 +26,12 @@ from qeil_ros.models.runtime import DEVICES
 from qeil_ros.models.schema import shown
 from qeil_ros.models.tasks import Answer, GenerateTask
 from qeil_ros.msg import FeatureFrame, InferenceResult, OffboardStatus
+from qeil_ros.safety.arbiter import Key
 
 from . import qos
 from .clips import Clips
 from .diagnostics import Diagnostics, qos_problems
-from .dispatcher import Dispatcher, Unreadable
+from .dispatcher import Dispatcher, Figures, Unreadable
 from .lifecycle import ManagedNode
 from .main import run
 from .parameters import NodeParameters, declare, parameter
@@ -96,6 +97,10 @@ class Robot:
             FeatureFrame, self.features_topic, lambda frame: node.receive(self, frame), qos.FEATURES
         )
         self.answered = self.late = self.refused = 0
+        self.beats = 0
+        self.keepers: dict[str, FeatureReader] = {}  # by cut: with the frames that later ones refer to
+        self.decoded = Key(0, 0)
+        """The newest frame kept for reference; run 0: none."""
         self._late_s = self._refused_s = -math.inf
         self._reason = ""
 
@@ -127,8 +132,11 @@ class Robot:
 
 @dataclass(frozen=True)
 class Job:
+    """A frame, and what its data decode to where that was done on arrival."""
+
     robot: Robot
     frame: Any
+    coded: Any = None
 
 
 def engine_for(folder: ModelFolder, params: CoInferenceParameters) -> Engine:
@@ -170,13 +178,15 @@ class CoInferenceNode(ManagedNode):
         self._clips: Clips | None = None
         if isinstance(task, GenerateTask) and task.frames > 1:
             self._clips = Clips(task.frames, task.interval_s)
-        self._run, self._beats = secrets.randbits(64), 0
+        self._run = secrets.randbits(64)
+        self._figures = Figures(0.0, 0, math.nan, math.nan)
         for name in (
             "frames_received",
             "frames_answered",
             "frames_late",
             "frames_refused",
             "frames_replaced",
+            "references_missing",
         ):
             self.diagnostics.count(name, 0)
         self._robots.extend(Robot(self, name) for name in self.params.robots)
@@ -228,10 +238,20 @@ class CoInferenceNode(ManagedNode):
         if reason := self._problem(folder, frame):
             self._refuse(robot, reason)
             return
+        coded = None
+        if frame.reference:
+            try:
+                coded = self._keep(folder, robot, frame)
+            except MissingReferenceError as error:
+                self._miss(robot, error)
+                return
+            except ValueError as error:
+                self._refuse(robot, f"unreadable data: {error}")
+                return
         waiting = Waiting(
             source=robot.name,
             key=frame.split,
-            item=Job(robot, frame),
+            item=Job(robot, frame, coded),
             arrived_s=arrived_s,
             deadline_s=arrived_s + min(frame.time_left_s, _LONGEST_DEADLINE_S),
         )
@@ -240,6 +260,21 @@ class CoInferenceNode(ManagedNode):
             self.diagnostics.event(
                 "frames_replaced", f"{robot.name}: frames come faster than they are answered"
             )
+
+    def _keep(self, folder: ModelFolder, robot: Robot, frame: Any) -> Any:
+        """Decodes a frame that later ones may refer to: now, since a late or replaced one is needed too."""
+        keeper = robot.keepers.get(frame.split)
+        if keeper is None:
+            keeper = robot.keepers[frame.split] = FeatureReader(folder, frame.split, REFERENCES)
+        coded = keeper.read(frame.data)
+        robot.decoded = Key(frame.run, frame.sequence)
+        return coded
+
+    def _miss(self, robot: Robot, error: MissingReferenceError) -> None:
+        """Asks for a key frame. The robot answers what comes until then by itself; nobody is at fault."""
+        robot.decoded = Key(0, 0)
+        self.diagnostics.event("references_missing", f"{robot.name}: {error}")
+        self._tell(robot)
 
     def _problem(self, folder: ModelFolder, frame: Any) -> str:
         """Why a frame cannot be answered, seen from its fields and its header; empty where it can."""
@@ -270,7 +305,8 @@ class CoInferenceNode(ManagedNode):
     def _decode(self, key: Any, job: Job) -> Any:
         frame = job.frame
         try:
-            features = self._readers[key].decode(frame.data)
+            reader = self._readers[key]
+            features = reader.features(reader.read(frame.data) if job.coded is None else job.coded)
         except BitstreamError as error:
             raise Unreadable(f"unreadable data: {error}") from error
         if self._clips is None:
@@ -317,38 +353,45 @@ class CoInferenceNode(ManagedNode):
     # --- heartbeat and diagnostics
 
     def _beat(self) -> None:
-        dispatcher, folder, engine = self._dispatcher, self._folder, self._engine
-        if dispatcher is None or folder is None or engine is None:
+        if self._dispatcher is None:
             return
-        figures = dispatcher.figures()
-        stamp, now_s = self.get_clock().now().to_msg(), time.monotonic()
+        figures = self._figures = self._dispatcher.figures()
         for robot in self._robots:
-            state, reason = robot.state(now_s)
-            message = OffboardStatus(
-                run=self._run,
-                sequence=self._beats,
-                period_s=self._heartbeat_s,
-                state=state,
-                reason=reason,
-                server=self.get_fully_qualified_name(),
-                model=folder.name,
-                model_digest=folder.digest,
-                device=engine.device,
-                load=figures.load,
-                queue=figures.queue,
-                inference_p50_s=figures.p50_s,
-                inference_p99_s=figures.p99_s,
-                frames_answered=robot.answered,
-                frames_late=robot.late,
-                frames_refused=robot.refused,
-            )
-            message.header.stamp = stamp
-            robot.status.publish(message)
-        self._beats += 1
+            self._tell(robot)
         self.diagnostics.set("load", figures.load)
         self.diagnostics.set("queue", figures.queue)
         self.diagnostics.set("inference_p50_s", figures.p50_s)
         self.diagnostics.set("inference_p99_s", figures.p99_s)
+
+    def _tell(self, robot: Robot) -> None:
+        """A heartbeat for one robot."""
+        folder, engine, figures = self._folder, self._engine, self._figures
+        if folder is None or engine is None:
+            return
+        state, reason = robot.state(time.monotonic())
+        message = OffboardStatus(
+            run=self._run,
+            sequence=robot.beats,
+            period_s=self._heartbeat_s,
+            state=state,
+            reason=reason,
+            server=self.get_fully_qualified_name(),
+            model=folder.name,
+            model_digest=folder.digest,
+            device=engine.device,
+            load=figures.load,
+            queue=figures.queue,
+            inference_p50_s=figures.p50_s,
+            inference_p99_s=figures.p99_s,
+            decoded_run=robot.decoded.run,
+            decoded_sequence=robot.decoded.sequence,
+            frames_answered=robot.answered,
+            frames_late=robot.late,
+            frames_refused=robot.refused,
+        )
+        message.header.stamp = self.get_clock().now().to_msg()
+        robot.status.publish(message)
+        robot.beats += 1
 
     def _report(self) -> None:
         problems: list[str] = []

@@ -22,10 +22,11 @@ from rclpy.parameter import Parameter
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
+from qeil_ros.codec import REFERENCES, is_key
 from qeil_ros.models.backends import AUTO, BACKENDS
 from qeil_ros.models.folder import ModelFolder
 from qeil_ros.models.pipeline import AgentPipeline
-from qeil_ros.msg import FeatureFrame, InferenceResult, OperatingPoint
+from qeil_ros.msg import FeatureFrame, FeatureReceipt, InferenceResult, OperatingPoint
 
 from . import qos
 from .arrival import arrival_s, informed
@@ -100,6 +101,36 @@ class EncoderParameters(NodeParameters):
         low=0.0,
         high=1000.0,
     )
+    feature_coder: str = parameter(
+        "rans",
+        "how feature values become bytes: packed, each in as many bits as feature_bits says, or rans, "
+        "entropy-coded, with the step that so many bits would have over +-4 times their root mean square",
+        choices=("packed", "rans"),
+    )
+    inter_frame: bool = parameter(
+        True,
+        "send differences from an earlier frame where the offboard computer and the fallback have confirmed "
+        "to have that one; without a fallback every frame stands by itself",
+    )
+    key_frame_interval: int = parameter(
+        100,
+        "with inter_frame, frames from one that stands by itself to the next at most; 0: no limit",
+        low=0,
+        high=10**6,
+    )
+    max_frame_bytes: int = parameter(
+        0,
+        "coded features of more bytes are coded more coarsely, so that they fit [bytes]; 0: no limit",
+        low=0,
+        high=1 << 26,
+    )
+    keep_tokens: float = parameter(
+        1.0,
+        "share of the feature rows (tokens) that is sent; the others, those most like the mean, travel as "
+        "one row, their own mean",
+        low=0.01,
+        high=1.0,
+    )
     max_image_pixels: int = parameter(
         64_000_000,
         "compressed images of more pixels are refused before they are decoded",
@@ -137,7 +168,17 @@ class EncoderNode(ManagedNode):
         self._images: Subscription | None = None
         self._poll: Any = None
         self._topic = ""
-        for name in ("images_received", "frames_encoded", "images_superseded", "images_paced", "images_held"):
+        self._receipts: Any = None
+        self._sent: dict[int, tuple[str, int]] = {}  # sequence -> split and checksum
+        for name in (
+            "images_received",
+            "frames_encoded",
+            "key_frames",
+            "keys_requested",
+            "images_superseded",
+            "images_paced",
+            "images_held",
+        ):
             self.diagnostics.count(name, 0)
 
     # --- lifecycle
@@ -156,6 +197,10 @@ class EncoderNode(ManagedNode):
         self._features = self.create_lifecycle_publisher(FeatureFrame, "features", qos.FEATURES)
         self._points = self.create_subscription(
             OperatingPoint, "operating_point", self._on_operating_point, qos.LATEST
+        )
+        self._sent.clear()
+        self._receipts = self.create_subscription(
+            FeatureReceipt, "features/receipt", self._on_receipt, qos.RECEIPTS
         )
         self.diagnostics.hardware_id = folder.name
         self.diagnostics.set("model", f"{folder.name} {folder.version}")
@@ -178,6 +223,9 @@ class EncoderNode(ManagedNode):
         if self._points is not None:
             self.destroy_subscription(self._points)
             self._points = None
+        if self._receipts is not None:
+            self.destroy_subscription(self._receipts)
+            self._receipts = None
         if self._features is not None:
             self.destroy_lifecycle_publisher(self._features)
             self._features = None
@@ -263,11 +311,9 @@ class EncoderNode(ManagedNode):
         features = pipeline.features(image, split)
         agent_s = time.monotonic() - started_s
         try:
-            coded = pipeline.code(features, bits, split)
-        except ValueError as error:  # not a number or infinite
-            self.diagnostics.event(
-                "features_bad", f"the agent part gave features that cannot be coded: {error}"
-            )
+            coded = self._code(pipeline, features, bits, split)
+        except ValueError as error:  # not a number or infinite, or max_frame_bytes is too few
+            self.diagnostics.event("features_bad", f"a frame's features cannot be coded: {error}")
             self.get_logger().warning(
                 f"features cannot be coded: {error}", throttle_duration_sec=_LOG_EVERY_S
             )
@@ -277,6 +323,29 @@ class EncoderNode(ManagedNode):
         every = self.params.distortion_every
         if every and (self._sequence - 1) % every == 0:
             self.diagnostics.set("distortion", pipeline.distortion(features, coded, split))
+
+    def _code(self, pipeline: AgentPipeline, features: Any, bits: int, split: str) -> memoryview:
+        params = self.params
+        options: dict[str, Any] = {"coder": params.feature_coder, "max_bytes": params.max_frame_bytes or None}
+        if params.keep_tokens < 1 and features.ndim > 1:
+            options["keep"] = params.keep_tokens
+        if not params.inter_frame:
+            return pipeline.code(features, bits, split, **options)
+        coded, checksum = pipeline.code_next(features, bits, split, params.key_frame_interval, **options)
+        self._sent[self._sequence] = split, checksum
+        while len(self._sent) > REFERENCES:
+            del self._sent[next(iter(self._sent))]
+        return coded
+
+    def _on_receipt(self, message: FeatureReceipt) -> None:
+        """Every receiver has decoded a frame, or one of them has none any more."""
+        if self._pipeline is None:
+            return
+        if not message.decoded:
+            self.diagnostics.count("keys_requested")
+            self._pipeline.request_key()
+        elif message.run == self._run and message.sequence in self._sent:
+            self._pipeline.acknowledge(*self._sent[message.sequence])
 
     def _publish(
         self, header: Any, split: str, bits: int, coded: memoryview, arrived_s: float, cpu_s: float
@@ -294,6 +363,7 @@ class EncoderNode(ManagedNode):
             model_digest=folder.digest,
             split=split,
             feature_bits=bits,
+            reference=self.params.inter_frame,
             energy_j=energy_j,
             energy_source=source,
             energy_quality=quality,
@@ -305,6 +375,7 @@ class EncoderNode(ManagedNode):
         self._features.publish(frame)
         self._sequence += 1
         self.diagnostics.count("frames_encoded")
+        self.diagnostics.count("key_frames", int(is_key(coded)))
         self.diagnostics.set("frame_bytes", len(data))
         self._encode_s.add(encode_s, arrived_s)
 

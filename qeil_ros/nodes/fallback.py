@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qeil_ros.codec import MissingReferenceError
 from qeil_ros.models.folder import ModelFolder
 from qeil_ros.models.schema import shown
-from qeil_ros.msg import FeatureFrame, InferenceResult, OffboardStatus, OperatingPoint
+from qeil_ros.msg import FeatureFrame, FeatureReceipt, InferenceResult, OffboardStatus, OperatingPoint
 from qeil_ros.safety.arbiter import Arbiter, ArbiterConfig, Key, Publish, Source
 from qeil_ros.safety.checks import answer_problem, duration
 from qeil_ros.safety.link import Link, LinkConfig, LinkMonitor
@@ -30,6 +31,7 @@ from .local import LocalModel
 from .main import run
 from .parameters import NodeParameters, declare, parameter
 from .point import LOCAL, Point, PointFollower, problem
+from .receipts import Receipts
 from .recent import Recent
 from .results import Frame, Reply, message_of, result
 
@@ -89,7 +91,7 @@ class Parameters(NodeParameters):
 
 class FallbackNode(ManagedNode):
     """See the module's docstring. Subscribes `features`, `offboard/result`, `offboard/status`,
-    `operating_point`; publishes `result`, `/diagnostics`.
+    `operating_point`; publishes `result`, `features/receipt`, `/diagnostics`.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -103,6 +105,8 @@ class FallbackNode(ManagedNode):
         self._results: Any = None
         self._inputs: list[Any] = []
         self._link_state: tuple[Link, str] = (Link.UNKNOWN, "")
+        self._receipts, self._common = Receipts(), Key(0, 0)
+        self._receipt: Any = None
         self._total_s = {source: Recent(window_s=10.0) for source in Source}
         self._total_lock = threading.Lock()
 
@@ -112,6 +116,7 @@ class FallbackNode(ManagedNode):
         folder = ModelFolder.load(self.params.model)
         self._local = LocalModel(folder, threads=self.params.threads, warm_up_runs=self.params.warm_up_runs)
         self._results = self.create_lifecycle_publisher(InferenceResult, "result", qos.RESULTS)
+        self._receipt = self.create_lifecycle_publisher(FeatureReceipt, "features/receipt", qos.RECEIPTS)
         self._folder = folder
         say = self.diagnostics
         for name in (
@@ -119,6 +124,7 @@ class FallbackNode(ManagedNode):
             "answers_refused",
             "heartbeats_refused",
             "operating_points_bad",
+            "references_missing",
             "failures",
         ):
             say.count(name, 0)
@@ -137,6 +143,7 @@ class FallbackNode(ManagedNode):
         params, now_s = self.params, time.monotonic()
         config = LinkConfig(most_silence_s=params.heartbeat_timeout_s, recover_s=params.recover_s)
         self._link = LinkMonitor(config, now_s)
+        self._receipts, self._common = Receipts(), Key(0, 0)
         self._follower = PointFollower()
         self._answering = Answering(
             Arbiter(self._config()), self._publish, self._answer_locally, self._prepare, self._failed
@@ -162,7 +169,8 @@ class FallbackNode(ManagedNode):
     def cleanup(self) -> None:
         if self._results is not None:
             self.destroy_lifecycle_publisher(self._results)
-            self._results = None
+            self.destroy_lifecycle_publisher(self._receipt)
+            self._results = self._receipt = None
         self._local = None
         self._folder = None
 
@@ -192,7 +200,8 @@ class FallbackNode(ManagedNode):
         refusal = _other_model("the encoder", message, folder)
         self._complain("frames_refused", refusal)
         key, arrived_s = Key(message.run, message.sequence), arrival_s(info)
-        frame, cost = Frame(message, arrived_s), local.cost(message.split)
+        coded = self._keep(local, message, key) if message.reference and not refusal else None
+        frame, cost = Frame(message, arrived_s, coded), local.cost(message.split)
         answering.post(
             lambda now_s: answering.arbiter.frame(
                 key, frame, message.time_left_s, cost, arrived_s, now_s, refusal
@@ -210,6 +219,8 @@ class FallbackNode(ManagedNode):
         if reason := answer_problem(message):
             return self._complain("answers_refused", f"an offboard answer was refused: {reason}")
         arrived_s, key = arrival_s(info), Key(message.run, message.sequence)
+        self._receipts.answered(key)
+        self._confirm()
 
         def answered(now_s: float) -> Any:
             self._link.answered(arrived_s)
@@ -225,6 +236,10 @@ class FallbackNode(ManagedNode):
             return
         refusal = _other_model("the offboard computer", message, folder)
         self._complain("heartbeats_refused", refusal)
+        if not refusal:
+            decoded = Key(message.decoded_run, message.decoded_sequence)
+            self._receipts.heartbeat(message.run, decoded)
+            self._confirm()
         trouble = "" if message.state == OffboardStatus.STATE_READY else f"server: {shown(message.reason)}"
         arrived_s = arrival_s(info)
 
@@ -250,6 +265,33 @@ class FallbackNode(ManagedNode):
 
         answering.post(heard)
         return None
+
+    # --- what the encoder may refer to
+
+    def _keep(self, local: LocalModel, message: Any, key: Key) -> Any:
+        """Decodes a frame that later ones may refer to, in the order of arrival; None where it cannot be."""
+        coded = None
+        if message.split in local.splits:
+            try:
+                coded = local.keep(message.split, message.data)
+            except MissingReferenceError as error:
+                self._receipts.local_lost()
+                self.diagnostics.event("references_missing", f"a frame cannot be decoded here: {error}")
+                self._confirm(anyway=True)
+                return None
+            except ValueError:
+                return None  # the local model will say so, if it is asked
+        self._receipts.local(key)
+        self._confirm()
+        return coded
+
+    def _confirm(self, anyway: bool = False) -> None:
+        """Tells the encoder of the newest frame that all have, when that has changed."""
+        common = self._receipts.common or Key(0, 0)
+        if self._receipt is not None and (anyway or common != self._common):
+            self._common = common
+            decoded = bool(common.run)
+            self._receipt.publish(FeatureReceipt(run=common.run, decoded=decoded, sequence=common.sequence))
 
     # --- deciding, on the thread of `Answering`
 
@@ -290,7 +332,7 @@ class FallbackNode(ManagedNode):
         local = self._local
         assert local is not None
         queue_s, cpu_s = time.monotonic() - frame.arrived_s, self._cpu_s()
-        answer, took_s = local.run(frame.message.split, frame.message.data)
+        answer, took_s = local.run(frame.message.split, frame.message.data, frame.coded)
         message = message_of(answer)
         if reason := answer_problem(message):
             raise ValueError(f"it gave no sound answer: {reason}")

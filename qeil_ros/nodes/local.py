@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qeil_ros.codec import REFERENCES
 from qeil_ros.models.features import FeatureReader
 from qeil_ros.models.folder import ModelFolder
 from qeil_ros.models.tasks import Answer
@@ -19,7 +20,7 @@ __all__ = ["LocalModel"]
 
 
 class LocalModel:
-    """The local parts that this machine holds. `run` is for one thread, `cost` for any.
+    """The local parts that this machine holds. `run` is for one thread, `keep` for another, `cost` for any.
 
     Args:
         threads: threads of one part.
@@ -34,6 +35,7 @@ class LocalModel:
             name: folder.local(name, threads=threads) for name in folder.splits if folder.has("local", name)
         }
         self._readers = {name: FeatureReader(folder, name) for name in self._parts}
+        self._keepers = {name: FeatureReader(folder, name, REFERENCES) for name in self._parts}
         self._times = {name: RunTimes() for name in self._parts}
         self._lock = threading.Lock()
         for name, part in self._parts.items():
@@ -53,14 +55,27 @@ class LocalModel:
             times = self._times.get(split)
             return times.cost() if times else None
 
-    def run(self, split: str, data: Any) -> tuple[Answer, float]:
+    def keep(self, split: str, data: Any) -> Any:
+        """Decodes a frame to which later ones may refer, and keeps it for them; gives what `run` takes.
+
+        Raises:
+            ValueError: the data cannot be decoded (MissingReferenceError: for want of an earlier frame), or
+                is no tensor of that cut.
+        """
+        return self._keepers[split].read(data)
+
+    def run(self, split: str, data: Any, coded: Any = None) -> tuple[Answer, float]:
         """The answer to one frame's coded features, and the time it took [s].
+
+        Args:
+            coded: what `keep` gave for it; without it `data` is decoded.
 
         Raises:
             ValueError: the data cannot be decoded, or is no tensor of that cut.
         """
         started_s = time.monotonic()
-        features = self._readers[split].decode(data)
+        reader = self._readers[split]
+        features = reader.features(reader.read(data) if coded is None else coded)
         (answer,) = self._parts[split].run(features[None])
         took_s = time.monotonic() - started_s
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-__all__ = ["FEATURES", "HEARTBEAT", "IMAGES", "LATEST", "RESULTS"]
+__all__ = ["FEATURES", "HEARTBEAT", "IMAGES", "LATEST", "RECEIPTS", "RESULTS"]
 
 
 def _profile(depth: int, reliability: ReliabilityPolicy, durability: DurabilityPolicy) -> QoSProfile:
@@ -18,6 +18,8 @@ IMAGES = _profile(1, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
 # Every frame, and every answer, counts for a few frames' time; afterwards nobody wants it.
 FEATURES = _profile(8, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 RESULTS = _profile(8, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
+# The newest one says all; within the robot none is lost.
+RECEIPTS = _profile(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 # A heartbeat that comes late is worth nothing: the next one is better than a repetition of the last.
 HEARTBEAT = _profile(1, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
 # The last word holds, for whoever comes later too: operating point and status.

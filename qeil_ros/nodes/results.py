@@ -16,10 +16,17 @@ __all__ = ["Frame", "Reply", "message_of", "result", "transfer_s"]
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame that waits: the FeatureFrame, and when it arrived on the monotonic clock [s]."""
+    """A frame that waits.
+
+    Attributes:
+        message: the FeatureFrame.
+        arrived_s: when it arrived, on the monotonic clock [s].
+        coded: what its data decode to, where that was done on arrival.
+    """
 
     message: Any
     arrived_s: float
+    coded: Any = None
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bitstream_vectors import FOLDER, LARGE, SMALL, source
+from bitstream_vectors import FOLDER, LARGE, SEQUENCES, SMALL, frames, sha256, source
 
-from qeil_ros.codec import decode, encode, reference
+from qeil_ros.codec import REFERENCES, Decoder, TemporalEncoder, decode, encode, reference
 
 STREAMS = json.loads((FOLDER / "streams.json").read_text())
 HASHES = json.loads((FOLDER / "hashes.json").read_text())
+SEQUENCE_STREAMS = json.loads((FOLDER / "sequences.json").read_text())
 SPECIFICATION = Path(__file__).resolve().parents[2] / "docs" / "bitstream.md"
 
 
@@ -48,9 +49,28 @@ def test_encoded_bytes_are_pinned(vector: dict[str, Any]) -> None:
     assert hashlib.sha256(decode(stream).tobytes()).hexdigest() == vector["decoded_sha256"]
 
 
+@pytest.mark.parametrize("vector", SEQUENCE_STREAMS, ids=lambda vector: vector["name"])
+def test_sequences_decode_to_the_recorded_values_and_encode_to_the_recorded_bytes(
+    vector: dict[str, Any],
+) -> None:
+    encoder, decoder = TemporalEncoder(chained=True), Decoder(references=REFERENCES)
+    references: dict[int, np.ndarray] = {}
+    xs = frames(vector["source"], tuple(vector["shape"]), vector["dtype"])
+    for number, (x, frame) in enumerate(zip(xs, vector["frames"], strict=True)):
+        stream = bytes.fromhex(frame["stream"])
+        assert encoder.encode(x, **arguments(vector)).hex() == frame["stream"]
+        assert encoder.key == (number == 0)
+        decoded = decoder.decode(stream)
+        references[encoder.checksum] = reference.decode(stream, references)
+        assert references[encoder.checksum].tobytes() == decoded.tobytes()
+        assert sha256(decoded.tobytes()) == frame["decoded_sha256"]
+        assert decoded.shape == x.shape and decoded.dtype == x.dtype
+
+
 def test_the_recorded_vectors_are_the_listed_ones() -> None:
     assert [vector["name"] for vector in STREAMS] == [name for name, *_ in SMALL]
     assert [vector["name"] for vector in HASHES] == [name for name, *_ in LARGE]
+    assert [vector["name"] for vector in SEQUENCE_STREAMS] == [name for name, *_ in SEQUENCES]
 
 
 def test_the_specifications_worked_example() -> None:

@@ -11,11 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qeil_ros.codec import (
+    REFERENCES,
     BitstreamError,
     CorruptError,
     Decoder,
     LimitError,
     Limits,
+    MissingReferenceError,
+    TemporalEncoder,
     TruncatedError,
     UnsupportedError,
     decode,
@@ -36,7 +39,30 @@ STREAMS = [
     IDENTITY,
     encode(X.astype(np.float16), bits=7),
     encode(np.arange(9, dtype=np.int8), bits=4),
+    RANS := encode(X, bits=4, coder="rans"),
+    UNSIGNED := encode(X, bits=4, coder="rans", quantizer="uniform"),
+    MASKED := encode(X, bits=3, keep=[0, 3]),
+    GAPS := encode(np.ones((70, 2), np.float32), bits=1, keep=[8, 60], fill="zero"),
+    encode(X, bits=3, quantizer="laplacian"),
+    encode(np.arange(90, dtype=np.uint8).reshape(9, 10), coder="rans", keep=4),
 ]
+
+
+def sequence(**options: object) -> tuple[bytes, bytes]:
+    encoder, x = TemporalEncoder(chained=True), np.maximum(np.repeat(X, 20, axis=1), 0)
+    how = {"coder": "rans", "bits": 4, **options}
+    first = bytes(encoder.encode(x, **how))
+    return first, bytes(encoder.encode(x + 0.4 * x**2, **how))
+
+
+KEY, INTER = sequence()
+"""A frame and the difference of the next one from it, its codes parted by the first."""
+KEYS = [KEY]
+for options in ({"coder": "packed"}, {"keep": [1, 4]}):
+    first, second = sequence(**options)
+    KEYS.append(first)
+    STREAMS.append(second)
+PLAIN_INTER, MASKED_INTER = STREAMS[-2:]
 
 
 def sealed(body: bytes) -> bytes:
@@ -60,16 +86,40 @@ def changed(stream: bytes, at: int, value: bytes | int) -> bytes:
         (changed(TENSOR, 2, 2), UnsupportedError, "version 2"),
         (TENSOR[:-1] + bytes([TENSOR[-1] ^ 1]), CorruptError, "checksum"),
         (TENSOR[:20] + bytes([TENSOR[20] ^ 128]) + TENSOR[21:], CorruptError, "checksum"),
-        *((changed(TENSOR, 3, 1 << bit), UnsupportedError, "flags") for bit in range(8)),
+        *((changed(TENSOR, 3, 1 << bit), UnsupportedError, "flags") for bit in range(2, 8)),
+        (sealed(MASKED[:10]), TruncatedError, "before the token mask"),
+        (sealed(MASKED[:11]), TruncatedError, "within the token mask"),
+        (changed(MASKED, 10, 0x02), UnsupportedError, "mask of kind"),
+        (changed(MASKED, 10, 0x0D), UnsupportedError, "mask of kind"),
+        (changed(MASKED, 10, 0x10), UnsupportedError, "mask of kind"),
+        (changed(MASKED, 11, 0x29), CorruptError, "unused bits at the end of the token mask"),
+        (changed(MASKED, 11, 0x00), CorruptError, "keeps 0 of 5"),
+        (changed(MASKED, 11, 0x1F), CorruptError, "keeps 5 of 5"),
+        (changed(MASKED, 11, 0x0F), TruncatedError, "announces"),
+        (changed(MASKED, 11, 0x01), CorruptError, "more than"),
+        (sealed(IDENTITY[:3] + b"\x02" + IDENTITY[4:-4]), CorruptError, "one dimension"),
+        (changed(GAPS, 11, 0x00), CorruptError, "gaps end without"),
+        (changed(GAPS, 13, 0xFF), CorruptError, "gaps end without"),
+        (changed(GAPS, 13, 0x3E), CorruptError, "marks row 71"),
+        (changed(GAPS, 11, 0x7F), TruncatedError, "within the token mask"),
+        (sealed(INTER[:12]), TruncatedError, "within the prediction"),
+        (changed(INTER, 15, 0x20), UnsupportedError, "prediction byte"),
+        (changed(INTER, 5, 0), CorruptError, "parted by the reference"),
+        (changed(INTER, 6, 1), CorruptError, "parted by the reference"),
+        (changed(INTER, 6, 0), CorruptError, "identity"),
+        (INTER, MissingReferenceError, "not among the 0"),
+        (changed(RANS, len(RANS) - 5, 0xFF), CorruptError, "payload"),
+        (sealed(RANS[:13]), TruncatedError, "no room for a payload"),
+        (changed(UNSIGNED, 5, 2), CorruptError, "with 3 bits"),
         (changed(TENSOR, 4, 0x20), UnsupportedError, "element type 0"),
         (changed(TENSOR, 4, 0x25), UnsupportedError, "element type 5"),
         (changed(TENSOR, 4, 0x01), CorruptError, "0 dimensions"),
         (changed(TENSOR, 4, 0x91), CorruptError, "9 dimensions"),
         (changed(TENSOR, 5, 0x22), UnsupportedError, "reserved bits"),
         (changed(TENSOR, 5, 0x1A), UnsupportedError, "granularity 3"),
-        (changed(TENSOR, 6, 2), UnsupportedError, "quantizer 2"),
+        (changed(TENSOR, 6, 7), UnsupportedError, "quantizer 7"),
         (changed(TENSOR, 6, 0), CorruptError, "identity"),
-        (changed(TENSOR, 7, 1), UnsupportedError, "coder 1"),
+        (changed(TENSOR, 7, 2), UnsupportedError, "coder 2"),
         (changed(TENSOR, 8, 0), CorruptError, "dimension 0 is 0"),
         (changed(TENSOR, 8, b"\x85\x00"), CorruptError, "shortest varint"),
         (changed(TENSOR, 8, b"\xff\xff\xff\xff\x1f"), CorruptError, "below 2\\*\\*32"),
@@ -162,15 +212,18 @@ def test_a_header_that_announces_gigabytes_takes_no_memory(dimensions: bytes) ->
     assert peak < 100_000
 
 
-def both(stream: bytes) -> None:
+def both(stream: bytes, references: dict[int, np.ndarray] | None = None) -> None:
     """Fast decoder and reference give the same bytes, or both refuse."""
+    decoder = Decoder(references=REFERENCES)
+    for checksum, tensor in (references or {}).items():
+        decoder.remember(checksum, tensor)
     try:
-        expected = reference.decode(stream)
+        expected = reference.decode(stream, references)
     except BitstreamError:
         with pytest.raises(BitstreamError):
-            decode(stream)
+            decoder.decode(stream)
         return
-    decoded = decode(stream)
+    decoded = decoder.decode(stream)
     assert (decoded.dtype, decoded.shape, decoded.tobytes()) == (
         expected.dtype,
         expected.shape,
@@ -192,6 +245,23 @@ def test_mutated_streams_with_a_right_checksum(stream: bytes, edits: list[tuple[
         body[at % len(body)] = value
     body = body[:cut] if cut < 0 else body + bytes(cut)
     both(sealed(bytes(body)))
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    stream=st.sampled_from([INTER, PLAIN_INTER, MASKED_INTER]),
+    edits=st.lists(st.tuples(st.integers(4, 400), st.integers(0, 255)), min_size=1, max_size=3),
+    cut=st.integers(-3, 3),
+)
+def test_mutated_differences_with_a_right_checksum(
+    stream: bytes, edits: list[tuple[int, int]], cut: int
+) -> None:
+    body = bytearray(stream[:-4])
+    for at, value in edits:
+        body[at % len(body)] = value
+    body = body[:cut] if cut < 0 else body + bytes(cut)
+    references = {int.from_bytes(key[-4:], "little"): reference.decode(key) for key in KEYS}
+    both(sealed(bytes(body)), references)
 
 
 @settings(max_examples=1500, deadline=None)

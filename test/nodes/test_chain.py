@@ -14,8 +14,8 @@ from qeil_ros.msg import InferenceResult
 from sensor_msgs.msg import Image
 from support import wait_until
 
-from qeil_ros.codec import decode
 from qeil_ros.models.create import Recipe, create
+from qeil_ros.models.features import FeatureReader
 from qeil_ros.models.folder import ModelFolder
 from qeil_ros.models.pipeline import AgentPipeline
 from qeil_ros.nodes.co_inference import CoInferenceNode
@@ -66,14 +66,15 @@ def test_the_shipped_model_answers_through_the_graph_as_by_itself(chain):
     folder = ModelFolder.load("tabletop")
     ask = chain("tabletop")
     pipeline, server = AgentPipeline(folder), folder.server()
+    reader = FeatureReader(folder, folder.default_split)
     random = np.random.default_rng(3)
     for second in range(1, 6):
         picture = cv2.resize(random.integers(0, 256, (6, 8, 3), np.uint8), (160, 120))
         image = pipeline.prepare(picture.tobytes(), 160, 120, 480, "rgb8")
         # The node's own parameter leaves the bits to the model.
         features = pipeline.features(image, folder.default_split)
-        coded = pipeline.code(features, bits=folder.split().feature_bits)
-        (expected,) = server.run(decode(coded)[None])
+        coded = pipeline.code(features, bits=folder.split().feature_bits, coder="rans")
+        (expected,) = server.run(reader.decode(coded)[None])
         result = ask(picture, second)
         assert result.text == expected.text
         assert result.confidence == pytest.approx(expected.confidence, abs=1e-3)
@@ -114,4 +115,4 @@ def test_a_feature_frame_is_no_larger_than_its_bits(chain):
     ask = chain("tabletop")
     result = ask(np.zeros((64, 64, 3), np.uint8), 1)
     packed = math.ceil(np.prod(folder.split().shape) * folder.split().feature_bits / 8)
-    assert packed <= result.bytes_sent <= packed + 64
+    assert 16 < result.bytes_sent <= packed + 64

@@ -90,7 +90,7 @@ class TestLocalModel:
     def test_refuses_what_are_no_features_of_the_cut(self, local, data):
         with pytest.raises(ValueError) as caught:
             local.run("mean", data)
-        assert isinstance(caught.value, BitstreamError) or "want features" in str(caught.value)
+        assert isinstance(caught.value, BitstreamError) or "split 'mean' has " in str(caught.value)
 
     def test_model_without_a_local_part(self, tmp_path):
         path = tiny_models.classifier(tmp_path / "tiny", local=False)
