@@ -34,7 +34,7 @@ def draw(curves: Sequence[Mapping[str, Any]], file: Path) -> None:
         rows, columns, figsize=(9 * columns, 5.5 * rows), layout="constrained", squeeze=False
     )
     for axes, curve in zip(panels.flat, curves, strict=False):
-        axes.set_prop_cycle(color=pyplot.get_cmap("tab20").colors)
+        axes.set_prop_cycle(color=pyplot.get_cmap("tab20")(range(20)))
         for kind, style in (("streams", {"marker": "o"}), ("pictures", {"marker": ".", "linestyle": "--"})):
             for line in curve[kind]:
                 if not line["name"].endswith(", stripped"):  # the scan alone bounds it from below

@@ -250,7 +250,8 @@ def _constriction(bits: int, shape: tuple[int, ...], dtype: Any) -> Way:
         ans = coder()
         ans.encode_reverse(codes.ravel().astype(np.int32), model(small))
         words: NDArray[np.uint32] = ans.get_compressed()
-        return HEAD.pack(step, low) + small.tobytes() + words.tobytes()
+        data: bytes = HEAD.pack(step, low) + small.tobytes() + words.tobytes()
+        return data
 
     def decode(data: bytes) -> Array:
         step, low = HEAD.unpack_from(data)
