@@ -55,7 +55,7 @@ def main() -> int:
     for name in wanted.targets or TARGETS:
         runs = [_start(name, module, part, wanted) for part in range(wanted.workers)]
         _watch(runs, wanted.inputs)
-        report = _report(name, runs)
+        report = _report(name, runs) | {"sanitized": bool(module)}
         reports.append(report)
         failed += report["findings"]
         print(json.dumps(report))
