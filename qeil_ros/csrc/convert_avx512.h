@@ -66,5 +66,57 @@ QEIL_CONVERT_TARGET static size_t qeil_from_bytes_avx512(const uint8_t *codes, s
     return k;
 }
 
+/* Codes of `width` <= 5 bits by a binary search among the first positions of the codes: nodes 1 .. 2^width - 1 of a heap. */
+QEIL_CONVERT_TARGET static size_t qeil_search_avx512(const uint16_t *positions, size_t n, const uint16_t *heap, int width,
+                                                     uint8_t *codes) {
+    const __m512i nodes = _mm512_loadu_si512(heap), one = _mm512_set1_epi16(1), leaves = _mm512_set1_epi16((short)(1 << width));
+    size_t k = 0;
+    for (; k + 64 <= n; k += 64) {
+        const __m512i first = _mm512_loadu_si512(positions + k), second = _mm512_loadu_si512(positions + k + 32);
+        __m512i a = one, b = one;
+        for (int level = 0; level < width; level++) {
+            const __mmask32 a_right = _mm512_cmpge_epu16_mask(first, _mm512_permutexvar_epi16(a, nodes));
+            const __mmask32 b_right = _mm512_cmpge_epu16_mask(second, _mm512_permutexvar_epi16(b, nodes));
+            a = _mm512_add_epi16(a, a);
+            b = _mm512_add_epi16(b, b);
+            a = _mm512_mask_add_epi16(a, a_right, a, one);
+            b = _mm512_mask_add_epi16(b, b_right, b, one);
+        }
+        _mm256_storeu_si256((__m256i *)(codes + k), _mm512_cvtepi16_epi8(_mm512_sub_epi16(a, leaves)));
+        _mm256_storeu_si256((__m256i *)(codes + k + 32), _mm512_cvtepi16_epi8(_mm512_sub_epi16(b, leaves)));
+    }
+    return k;
+}
+
+/* A full block of packed codes of at most 4 bits -> table[code]: the 8 codes of a lane are one word, shifted under a look-up that
+ * sees its low 4 bits; hence `table` repeats every 2^width entries. */
+#define QEIL_LOOK_UP_512(width) \
+    __m512i words[4]; \
+    for (int part = 0; part < 4; part++) { \
+        words[part] = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(in + 16 * part))); \
+        for (int k = 1; k < (width); k++) { \
+            const __m512i next = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(in + 64 * k + 16 * part))); \
+            words[part] = _mm512_or_si512(words[part], _mm512_slli_epi32(next, 8 * (unsigned)k)); \
+        } \
+    } \
+    for (int row = 0; row < 8; row++) \
+        for (int part = 0; part < 4; part++) { \
+            _mm512_storeu_ps(x + 64 * row + 16 * part, _mm512_permutexvar_ps(words[part], values)); \
+            words[part] = _mm512_srli_epi32(words[part], (width)); \
+        }
+
+QEIL_CONVERT_TARGET static void qeil_look_up_block_avx512(const uint8_t *in, int width, const float *table, float *x) {
+    const __m512 values = _mm512_loadu_ps(table);
+    if (width == 1) {
+        QEIL_LOOK_UP_512(1)
+    } else if (width == 2) {
+        QEIL_LOOK_UP_512(2)
+    } else if (width == 3) {
+        QEIL_LOOK_UP_512(3)
+    } else {
+        QEIL_LOOK_UP_512(4)
+    }
+}
+
 #endif
 #endif

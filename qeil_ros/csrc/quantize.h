@@ -13,6 +13,8 @@ typedef struct {
     const float *inverse, *offset; /* by set */
     float low, top;                /* positions are clamped to these; 0 <= low, top < 2^16 unless codes are signed */
     const uint8_t *codes;          /* the code of each position; NULL where the position is the code */
+    int levels;                    /* with a table of codes of up to 5 bits: the levels of the heap of their first positions .. */
+    uint16_t heap[32];             /* .. by which a search finds the same code; else 0 */
     const qeil_key *key;           /* for stochastic rounding; NULL to round to the nearest */
 } qeil_encoding;
 
@@ -22,6 +24,25 @@ typedef struct {
     int shift;           /* T[code] = code << shift, where `levels` is NULL */
     const float *levels; /* T[code] of 256 codes */
 } qeil_decoding;
+
+/* Positions 0 .. size - 1 lead to codes of `width` bits by a table, in ascending order. */
+static void qeil_use_table(qeil_encoding *e, const uint8_t *codes, int size, int width) {
+    e->low = 0, e->top = (float)(size - 1), e->codes = codes;
+    e->levels = width <= 5 ? width : 0;
+    for (int node = 1, level = 0; node < 1 << e->levels; node++) {
+        while (node >> (level + 1)) level++;
+        const int code = (2 * (node - (1 << level)) + 1) << (width - 1 - level);
+        int low = 0, high = size; /* the first position of a code as large lies in [low, high] */
+        while (low < high) {
+            const int middle = (low + high) / 2;
+            if (codes[middle] >= code)
+                high = middle;
+            else
+                low = middle + 1;
+        }
+        e->heap[node] = (uint16_t)low;
+    }
+}
 
 enum { QEIL_TO_BYTES, QEIL_TO_WORDS, QEIL_TO_SIGNED, QEIL_TO_RANDOM };
 
@@ -74,8 +95,12 @@ QEIL_INLINE void qeil_block_codes(const float *x, size_t at, size_t size, qeil_g
     if (e->codes) {
         uint16_t positions[QEIL_BLOCK];
         qeil_block_positions(x, at, size, g, e, QEIL_TO_WORDS, positions);
-        const uint8_t *restrict ladder = e->codes;
-        for (size_t k = 0; k < size; k++) codes[k] = ladder[positions[k]];
+        const uint8_t *restrict table = e->codes;
+        size_t k = 0;
+#ifdef QEIL_CONVERT_AVX512
+        if (e->levels && qeil_convert_has_avx512()) k = qeil_search_avx512(positions, size, e->heap, e->levels, codes);
+#endif
+        for (; k < size; k++) codes[k] = table[positions[k]];
     } else if (e->key) {
         qeil_block_positions(x, at, size, g, e, QEIL_TO_RANDOM, codes);
     } else {
@@ -149,18 +174,23 @@ QEIL_INLINE void qeil_block_reconstruct(const void *in, const int from, size_t a
     }
 }
 
-/* A block's values into the tensor; the codes are below 256. */
-QEIL_INLINE void qeil_block_values(const uint8_t *codes, size_t at, size_t size, qeil_groups g, const qeil_decoding *d, int dtype,
-                                   uint8_t *data) {
-    float values[QEIL_BLOCK], levels[QEIL_BLOCK];
-    float *x = dtype == QEIL_FLOAT32 ? (float *)data + at : values;
+/* The floats that the codes of elements from `at` on stand for. */
+QEIL_INLINE void qeil_block_floats(const uint8_t *codes, size_t at, size_t size, qeil_groups g, const qeil_decoding *d, float *x) {
     if (d->levels) {
+        float levels[QEIL_BLOCK];
         const float *restrict table = d->levels;
         for (size_t k = 0; k < size; k++) levels[k] = table[codes[k]];
         qeil_block_reconstruct(levels, QEIL_FROM_LEVELS, at, size, g, d, x);
     } else {
         qeil_block_reconstruct(codes, QEIL_FROM_BYTES, at, size, g, d, x);
     }
+}
+
+/* The same into the tensor. */
+QEIL_INLINE void qeil_block_values(const uint8_t *codes, size_t at, size_t size, qeil_groups g, const qeil_decoding *d, int dtype,
+                                   uint8_t *data) {
+    float values[QEIL_BLOCK];
+    qeil_block_floats(codes, at, size, g, d, dtype == QEIL_FLOAT32 ? (float *)data + at : values);
     if (dtype != QEIL_FLOAT32) qeil_store(data, dtype, at, size, values);
 }
 
@@ -169,8 +199,27 @@ QEIL_CLONES static int qeil_decode_packed(const uint8_t *in, int dtype, size_t n
                                           uint8_t *data) {
     uint8_t codes[QEIL_BLOCK];
     int clean = 1;
+#ifdef QEIL_CONVERT_AVX512
+    const int look_up = width <= 4 && qeil_convert_has_avx512();
+    float table[16];
+    size_t tabled = SIZE_MAX; /* the run of a set whose values the table holds */
+#endif
     for (size_t at = 0; at < n; at += QEIL_BLOCK) {
         const size_t size = n - at < QEIL_BLOCK ? n - at : QEIL_BLOCK;
+#ifdef QEIL_CONVERT_AVX512
+        if (look_up && size == QEIL_BLOCK && at / g.inner == (at + size - 1) / g.inner) {
+            float values[QEIL_BLOCK], *x = dtype == QEIL_FLOAT32 ? (float *)data + at : values;
+            if (tabled != at / g.inner) {
+                for (int c = 0; c < 16; c++) codes[c] = (uint8_t)(c & ((1 << width) - 1));
+                qeil_block_floats(codes, at, 16, g, d, table);
+                tabled = at / g.inner;
+            }
+            qeil_look_up_block_avx512(in, width, table, x);
+            if (dtype != QEIL_FLOAT32) qeil_store(data, dtype, at, size, values);
+            in += QEIL_LANES * (size_t)width;
+            continue;
+        }
+#endif
         clean &= qeil_unpack_block(in, codes, size, width);
         in += size * (size_t)width / 8;
         qeil_block_values(codes, at, size, g, d, dtype, data);

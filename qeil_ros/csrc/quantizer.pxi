@@ -65,6 +65,8 @@ cdef extern from "quantize.h" nogil:
         float top
         const uint8_t *codes
         const qeil_key *key
+        int levels
+    void qeil_use_table(qeil_encoding *e, const uint8_t *codes, int size, int width)
     ctypedef struct qeil_decoding:
         const float *unit
         const int32_t *zero
@@ -284,12 +286,12 @@ cdef class Quantizer:
         self.weighed = True
 
     cdef int plan_encoding(self, qeil_encoding *e, qeil_key *key, seed) except -1:
-        e.inverse, e.offset, e.codes, e.key = self.inverse, self.offset, NULL, NULL
+        e.inverse, e.offset, e.codes, e.key, e.levels = self.inverse, self.offset, NULL, NULL, 0
         e.low, e.top = qeil_lowest_code(self.kind, self.width), (1 << self.width) - 1
         if self.weighed:
-            e.low, e.top, e.codes = 0, QEIL_FINE * e.top, self.fine
+            qeil_use_table(e, self.fine, QEIL_FINE * ((1 << self.width) - 1) + 1, self.width)
         elif not qeil_even(self.kind):
-            e.low, e.top, e.codes = 0, self.ladder.size - 1, self.ladder.codes
+            qeil_use_table(e, self.ladder.codes, self.ladder.size, self.width)
         if seed is not None:
             if e.codes != NULL:
                 raise ValueError("stochastic rounding needs evenly spaced levels and no costs")
@@ -397,15 +399,3 @@ def parameter_bytes(int kind, size_t count):
     """Of the stream's parameters of `count` sets: one byte of exponent, then two or four a set."""
     check_kind(kind, 8)
     return 1 + qeil_set_bytes(kind) * count
-
-
-class Uniform(Quantizer):
-    """Quantizer 1 by itself."""
-
-    def choose(self, data, dtype, inner, count, width, least_squares, clip, parameters):
-        rule = "pair" if clip is not None else "mse" if least_squares else "range"
-        low, high = clip or (0.0, 0.0)
-        super().choose(data, dtype, inner, count, 1, width, rule, low, high, parameters)
-
-    def load(self, parameters, count, width):
-        return super().load(parameters, count, 1, width)

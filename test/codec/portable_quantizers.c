@@ -54,8 +54,9 @@ static uint32_t quantized(int kind, int width, const uint8_t *data, int dtype, q
         inverse[j] = unit[j] > 0 ? 1.0f / ((float)spacing * unit[j]) : 0;
         offset[j] = (float)(zero[j] - (even ? 0 : ladder.centre)) / (float)spacing;
     }
-    qeil_encoding e = {inverse, offset, (float)qeil_lowest_code(kind, width), (float)((1 << width) - 1), NULL, NULL};
-    if (!even) e.low = 0, e.top = (float)(ladder.size - 1), e.codes = ladder.codes;
+    qeil_encoding e = {.inverse = inverse, .offset = offset, .low = (float)qeil_lowest_code(kind, width)};
+    e.top = (float)((1 << width) - 1);
+    if (!even) qeil_use_table(&e, ladder.codes, ladder.size, width);
     int shift = 0;
     while (1 << shift < spacing) shift++;
     const qeil_decoding d = {unit, zero, shift, even ? NULL : ladder.levels};
@@ -72,13 +73,16 @@ static uint32_t quantized(int kind, int width, const uint8_t *data, int dtype, q
         qeil_encoding random = e;
         random.key = &key;
         qeil_encode_packed(data, dtype, N, g, width, &random, payload);
-        qeil_encode_signed(data, dtype, N, g, &(qeil_encoding){inverse, offset, -32768, 32767, NULL, NULL}, indices);
+        qeil_encoding wide = e;
+        wide.low = -32768, wide.top = 32767;
+        qeil_encode_signed(data, dtype, N, g, &wide, indices);
         qeil_decode_signed(indices, dtype, N, g, &d, (uint8_t *)decoded);
         crc = qeil_crc32c(qeil_crc32c(crc, payload, size), (const uint8_t *)indices, sizeof indices);
         crc = qeil_crc32c(crc, (const uint8_t *)decoded, N * item);
         qeil_weigh_codes(kind, width, costs, 0.11, fine);
         for (size_t j = 0; j < g.count; j++) inverse[j] *= QEIL_FINE, offset[j] *= QEIL_FINE;
-        qeil_encode_bytes(data, dtype, N, g, &(qeil_encoding){inverse, offset, 0, QEIL_FINE * e.top, fine, NULL}, codes);
+        qeil_use_table(&e, fine, QEIL_FINE * ((1 << width) - 1) + 1, width);
+        qeil_encode_bytes(data, dtype, N, g, &e, codes);
         crc = qeil_crc32c(crc, codes, N);
     }
     return crc;

@@ -46,10 +46,10 @@ def test_the_build_does_not_fuse_multiply_and_add() -> None:
 def test_packing_equals_the_reference(bits: int, n: int) -> None:
     """With a step of 1 and the first level at 0, values are their own codes."""
     codes = np.random.default_rng(bits * 10_000 + n).integers(0, 1 << bits, n).astype(np.float32)
-    uniform = _kernels.Uniform()
+    uniform = _kernels.Quantizer()
     grid = 1 << (8 - bits)
     unit = np.float16(1 / grid).view(np.uint16).item()
-    assert uniform.load(bytes([0]) + unit.to_bytes(2, "little") + bytes(2), 1, bits) == -1
+    assert uniform.load(bytes([0]) + unit.to_bytes(2, "little") + bytes(2), 1, 1, bits) == -1
     packed = np.empty(-(-n * bits // 8), np.uint8)
     uniform.encode(codes.view(np.uint8), 1, n, packed)
     assert packed.tobytes() == reference.pack(codes.astype(np.uint8), bits)
@@ -60,7 +60,7 @@ def test_packing_equals_the_reference(bits: int, n: int) -> None:
 
 
 def test_wrong_sizes_raise_instead_of_writing_past_a_buffer() -> None:
-    uniform = _kernels.Uniform()
+    uniform = _kernels.Quantizer()
     data, parameters = np.zeros(40, np.uint8), np.zeros(5, np.uint8)
     with pytest.raises(ValueError, match="no parameters"):
         uniform.encode(data, 1, 10, np.empty(10, np.uint8))
@@ -75,12 +75,14 @@ def test_wrong_sizes_raise_instead_of_writing_past_a_buffer() -> None:
         (1, 10, 1, 9),
     ]:
         with pytest.raises(ValueError):
-            uniform.choose(data, dtype, inner, count, bits, False, None, parameters)
+            uniform.choose(data, dtype, inner, count, 1, bits, "range", 0, 0, parameters)
     with pytest.raises(ValueError, match="parameters"):
-        uniform.choose(data, 1, 10, 1, 8, False, None, np.empty(4, np.uint8))
+        uniform.choose(data, 1, 10, 1, 1, 8, "range", 0, 0, np.empty(4, np.uint8))
     with pytest.raises(ValueError, match="parameters"):
-        uniform.choose(data, 1, 8, 3, 8, False, None, np.empty(13, np.uint8))  # a third set without elements
-    assert uniform.load(parameters, 1, 8) == -1
+        uniform.choose(
+            data, 1, 8, 3, 1, 8, "range", 0, 0, np.empty(13, np.uint8)
+        )  # a third set without elements
+    assert uniform.load(parameters, 1, 1, 8) == -1
     with pytest.raises(ValueError):
         uniform.encode(data[:39], 1, 10, np.empty(10, np.uint8))
     with pytest.raises(ValueError):
@@ -88,7 +90,7 @@ def test_wrong_sizes_raise_instead_of_writing_past_a_buffer() -> None:
     with pytest.raises(ValueError):
         uniform.decode(np.empty(11, np.uint8), 1, 10, data)
     with pytest.raises(ValueError):
-        uniform.load(parameters, 2, 8)
+        uniform.load(parameters, 2, 1, 8)
 
 
 def test_without_the_kernels_the_import_says_how_to_build_them() -> None:
