@@ -15,10 +15,11 @@ from qeil_ros.models.datasets import Dataset, open_dataset
 from qeil_ros.models.evaluate import Table, evaluate
 from qeil_ros.models.folder import ModelFolder, PartFile
 
-from . import model_checks, model_graph
+from . import agent_speed, model_checks, model_graph
 from .data import data_dir
 from .harness import Report, Result, at_least, at_most, figure, input_file
 from .model_zoo import ENTRIES, Entry, describe, mobilenet_halves
+from .weight_curve import weight_curve
 
 DESCRIPTION = "scores of every model at each cut and width, and whether its halves are the whole"
 
@@ -77,6 +78,7 @@ def run(quick: bool) -> ModelsReport:
                 results += _joins(entry, folder, whole, photos, effort)
             if entry.name == "tabletop":
                 results += _default_model(folder, effort)
+                page["weights"] = [] if quick else weight_curve(folder, scenes=effort.scenes)
             if entry.name == "mobilenet_v1":
                 results += _through_the_graph(folder, data, effort)
             inputs += _files(folder)
@@ -84,6 +86,7 @@ def run(quick: bool) -> ModelsReport:
         compared, same = model_checks.same_tokens(family, effort.pictures)
         results.append(at_least(f"{family}_same_tokens", same, "answers", compared))
     results += _encoder()
+    results += agent_speed.results(quick)
     config = {"quick": quick, **dataclasses.asdict(effort)}
     return ModelsReport("models", config, inputs, results, models)
 
