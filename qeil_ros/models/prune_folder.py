@@ -185,7 +185,7 @@ def prune_curve(
                 out = Path(scratch) / str(done)
                 model, report = prune_folder(folder, out, plan, split=split, images=images)
                 file = out / model.split(split).agent.file
-            small = dynamic_int8(file, Path(scratch) / f"{done}_int8.onnx")
+            small = whole if plan is None else dynamic_int8(file, Path(scratch) / f"{done}_int8.onnx")
             row = evaluate(model, dataset, splits=[cut.name], feature_bits=[0]).rows[0]
             before = report.weights_before if report else 1
             pairs = ((dense, file), (whole, small))

@@ -70,15 +70,16 @@ class Layer:
         padded = np.pad(values, [(0, 0), (0, 0), *((pads[i], pads[i + dims]) for i in range(dims))])
         span = [(k - 1) * d + 1 for k, d in zip(self.kernel, dilations, strict=True)]
         windows = np.lib.stride_tricks.sliding_window_view(padded, span, tuple(range(2, 2 + dims)))
-        thin = [slice(None)] * 2 + [slice(None, None, s) for s in strides]
-        windows = windows[(*thin, *(slice(None, None, d) for d in dilations))]
+        steps = tuple(slice(None, None, step) for step in (1, 1, *strides, *dilations))
+        windows = windows[steps]
         # [batch, channels, *places, *window] -> [places, channels, window]
         windows = np.moveaxis(windows, 1, 1 + dims)
         places = np.stack(np.meshgrid(*map(np.arange, windows.shape[: 1 + dims]), indexing="ij"), -1)
         places = places.reshape(-1, 1 + dims)
         if len(places) > _ROWS:
             places = places[random.choice(len(places), _ROWS, replace=False)]
-        return windows[tuple(places.T)].reshape(len(places), -1)
+        chosen: NDArray[Any] = windows[tuple(places.T)]
+        return chosen.reshape(len(places), -1)
 
 
 def layers_of(graph: PruneGraph, least: int = 0) -> list[Layer]:
@@ -128,7 +129,8 @@ def second_moments(
     counts: dict[str, int] = {}
     random = np.random.default_rng(seed)
     for image in images:
-        values = dict(zip(wanted, session.run(wanted, {graph.graph.image: image}), strict=True))
+        found = session.run(wanted, {graph.graph.image: image}) if wanted else []
+        values = dict(zip(wanted, found, strict=True))
         values[graph.graph.image] = image
         for layer in layers:
             rows = layer.rows(values[layer.input], random).astype(np.float64)

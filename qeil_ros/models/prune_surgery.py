@@ -24,6 +24,8 @@ Matrix = NDArray[np.float64]
 DAMPING = 0.01
 """Added to H's diagonal, as a share of its mean: few images are not to be trusted too far."""
 _BLOCK = 128
+_EXACT_INPUTS = 1024
+"""Layers of more inputs are not refitted output by output: it takes the cube of their number."""
 
 
 @dataclass
@@ -65,8 +67,8 @@ def remove_units(readers: Sequence[Reader], units: int, count: int) -> NDArray[n
                 inverse[gone, gone] = 1
         removed[chosen] = True
     for reader in readers:  # nothing leans on them any more, whichever of its inputs goes next
-        gone = np.isin(reader.units, np.flatnonzero(removed))
-        reader.moments[gone, :] = reader.moments[:, gone] = 0
+        lost = np.isin(reader.units, np.flatnonzero(removed))
+        reader.moments[lost, :] = reader.moments[:, lost] = 0
     return removed
 
 
@@ -94,7 +96,22 @@ def sparsify(weights: Matrix, moments: Matrix, sparsity: float, fixed: int = 0) 
             left[row, zero[row - start]] = 0
     found = np.empty_like(left)
     found[order] = left
+    if len(weights) <= _EXACT_INPUTS:
+        _refit(found, weights, moments)
     return found
+
+
+def _refit(sparse: Matrix, weights: Matrix, moments: Matrix) -> None:
+    """Sets what is not zero in `sparse` to the least squares that its zeros allow, output by output.
+
+    Column by column the inputs that come early cannot make up for those that come late; this can.
+    """
+    square = _damped(moments)
+    wanted = square @ weights
+    for output in range(sparse.shape[1]):
+        stays = np.flatnonzero(sparse[:, output])
+        if len(stays):
+            sparse[stays, output] = np.linalg.solve(square[np.ix_(stays, stays)], wanted[stays, output])
 
 
 def _costs(reader: Reader, inverse: Matrix, units: int, removed: NDArray[np.bool_]) -> Matrix:
@@ -116,8 +133,11 @@ def _costs(reader: Reader, inverse: Matrix, units: int, removed: NDArray[np.bool
 
 
 def _inverse(moments: Matrix) -> Matrix:
+    return np.asarray(np.linalg.inv(_damped(moments)), np.float64)
+
+
+def _damped(moments: Matrix) -> Matrix:
     square = moments.astype(np.float64, copy=True)
     mean = max(float(square.diagonal().mean()), 1e-12)
     square[np.diag_indices(len(square))] += DAMPING * mean
-    inverse: Matrix = np.linalg.inv(square)
-    return inverse
+    return square
