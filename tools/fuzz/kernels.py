@@ -19,15 +19,21 @@ FLAGS = (
     "-DCYTHON_WITHOUT_ASSERTIONS",
 )
 SANITIZE = "-fsanitize=address,undefined"
-NOT_OURS = ("-fno-sanitize=function,alignment",)
+NOT_OURS = ("function", "alignment")
 """Cython's own code calls functions through other types and reads Python's objects unaligned."""
 
 
 def build(directory: Path, compiler: str = os.environ.get("CC", "gcc")) -> Path:
-    """Compiles the kernels into `directory`; returns the module's file. Raises CalledProcessError."""
+    """Compiles the kernels into `directory`, unless they are there; returns the module's file.
+
+    Raises CalledProcessError.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     source, target = directory / "_kernels.c", directory / f"_kernels{sysconfig.get_config_var('EXT_SUFFIX')}"
     package = ROOT / "qeil_ros"
+    sources = [package / "_kernels.pyx", *(package / "csrc").iterdir()]
+    if target.is_file() and target.stat().st_mtime > max(path.stat().st_mtime for path in sources):
+        return target
     cython = [sys.executable, "-m", "cython", "-3", "--module-name", "qeil_ros._kernels"]
     subprocess.run([*cython, str(package / "_kernels.pyx"), "-o", str(source)], check=True)
     include = [f"-I{sysconfig.get_paths()['include']}", f"-I{package / 'csrc'}"]
@@ -75,7 +81,7 @@ def install(module: Path) -> None:
 def _known(compiler: str) -> tuple[str, ...]:
     """The flags of NOT_OURS that this compiler has."""
     have = []
-    for flag in NOT_OURS[0].removeprefix("-fno-sanitize=").split(","):
+    for flag in NOT_OURS:
         test = [compiler, "-fsanitize=undefined", f"-fno-sanitize={flag}", "-E", "-x", "c", "/dev/null"]
         if subprocess.run(test, capture_output=True, check=False).returncode == 0:
             have.append(f"-fno-sanitize={flag}")
