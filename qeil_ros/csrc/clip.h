@@ -28,7 +28,8 @@ QEIL_CLONES static double qeil_set_sum(const uint8_t *data, int dtype, qeil_grou
 /* Unsigned integers in the order of the values, or of their magnitudes. */
 QEIL_INLINE uint32_t qeil_order(float value, int magnitudes) {
     const uint32_t bits = qeil_bits_of(value);
-    return magnitudes ? bits & 0x7fffffffu : bits ^ ((bits >> 31) ? 0xffffffffu : 0x80000000u);
+    const uint32_t flip = (uint32_t)((int32_t)bits >> 31) | 0x80000000u; /* no branch: signs are hard to predict */
+    return magnitudes ? bits & 0x7fffffffu : bits ^ flip;
 }
 
 QEIL_INLINE float qeil_from_order(uint32_t key, int magnitudes) {
@@ -40,15 +41,17 @@ static float qeil_select(const uint8_t *data, int dtype, qeil_groups g, size_t s
     float scratch[QEIL_BLOCK];
     uint32_t key = 0, known = 0;
     for (int shift = 24; shift >= 0; shift -= 8) {
-        uint32_t counts[256] = {0};
+        uint32_t lanes[8][256] = {{0}}, *counts = lanes[0]; /* several, as neighbours often count alike */
         for (size_t at = 0; at < size; at += QEIL_BLOCK) {
             const size_t k = size - at < QEIL_BLOCK ? size - at : QEIL_BLOCK;
             const float *x = qeil_set_block(data, dtype, g, set, at, k, scratch);
             for (size_t i = 0; i < k; i++) {
                 const uint32_t candidate = qeil_order(x[i], magnitudes);
-                counts[(candidate >> shift) & 255] += (candidate & known) == key;
+                lanes[i & 7][(candidate >> shift) & 255] += (candidate & known) == key;
             }
         }
+        for (int lane = 1; lane < 8; lane++)
+            for (int bin = 0; bin < 256; bin++) counts[bin] += lanes[lane][bin];
         uint32_t digit = 0;
         for (; rank >= counts[digit]; digit++) rank -= counts[digit];
         key |= digit << shift;
