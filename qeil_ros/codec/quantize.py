@@ -1,4 +1,4 @@
-"""What an encoder is asked for, checked: widths, granularity, clipping; and the table of what quantizes.
+"""How levels are chosen, as an encoder asks for it; and the table of what quantizes.
 
 The quantizers themselves are `_kernels.Quantizer`: one object serves tensor after tensor, of any quantizer
 (`kind`: its id) and width (`width`: its bits). `data` and `out` are a tensor's bytes; element i uses
