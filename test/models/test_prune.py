@@ -229,6 +229,12 @@ def test_pictures_choose_better_than_magnitudes():
     assert errors["data"] < 0.7 * errors["magnitude"]
 
 
+@pytest.mark.parametrize("share, stays", [(0.1, 464), (0.25, 384), (0.99, 16), (0.001, 512)])
+def test_whole_vectors_of_neurons_stay(share, stays):
+    _, report = prune(onnx.load(str(AGENT)), PrunePlan(structured={"neurons": share, "heads": 0.25}))
+    assert {layer.after for layer in report.layers if layer.kind == "neurons"} == {stays}
+
+
 def test_one_unit_of_each_layer_stays():
     _, report = prune(split_attention(), PrunePlan(structured={"heads": 0.99}))
     (layer,) = report.layers
