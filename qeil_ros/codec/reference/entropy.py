@@ -151,11 +151,13 @@ class Reader:
     def __init__(self, payload: bytes, lanes: int) -> None:
         if lanes == 1:
             first = len(payload) if len(payload) <= 4 else 3 if len(payload) % 2 else 4
+            if first == 0:
+                raise CorruptError("size")
             self.states = [int.from_bytes(payload[:first], "little")]
             words = payload[first:]
             state, long = self.states[0], len(payload) > 4
             shortest = (1 << 24 if first == 4 else LOW) if long else 1 << 8 * (first - 1)
-            if first == 0 or state >> 31 or (state < shortest and (long or first > 1)):
+            if state >> 31 or (state < shortest and (long or first > 1)):
                 raise CorruptError("state")
         else:
             if len(payload) < 4 * lanes or len(payload) % 2:
