@@ -47,7 +47,9 @@ def evaluate(
         str, typer.Option(help="cuts by name, with commas; or all  [default: the model's]")
     ] = "",
     quantizer: Annotated[str, typer.Option(help="of the features; several with commas")] = "",
-    coder: Annotated[str, typer.Option(help="entropy coder of the features; several with commas")] = "",
+    coder: Annotated[
+        str, typer.Option(help="of the features: rans, packed, or both with a comma between")
+    ] = "rans",
     coding: Annotated[
         list[str] | None,
         typer.Option(
@@ -137,7 +139,7 @@ def _codings(given: list[str], quantizer: str, coder: str) -> list[dict[str, Any
     codings = [_coding(text) for text in given] or [{}]
     for key, names in (("quantizer", quantizer), ("coder", coder)):
         if names:
-            codings = [{**coding, key: name} for coding in codings for name in names.split(",")]
+            codings = [{key: name} | coding for coding in codings for name in names.split(",")]
     return codings
 
 

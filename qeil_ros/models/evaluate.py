@@ -33,6 +33,8 @@ __all__ = ["Progress", "Row", "Table", "evaluate", "main_score", "prepared"]
 
 AS_STORED = 0
 """The weight width that is the agent part as its file has it."""
+AS_SENT: tuple[Mapping[str, Any], ...] = ({"coder": "rans"},)
+"""How the encoder node codes features where nobody says otherwise."""
 UNCODED = 0
 """The feature width that is the features as the agent part gives them."""
 
@@ -109,7 +111,7 @@ def evaluate(
     splits: Sequence[str] = (),
     weight_bits: Sequence[int] = (AS_STORED,),
     feature_bits: Sequence[int] = (8,),
-    codings: Sequence[Mapping[str, Any]] = ({},),
+    codings: Sequence[Mapping[str, Any]] = AS_SENT,
     threads: int = 1,
     progress: Progress | None = None,
 ) -> Table:
@@ -119,7 +121,8 @@ def evaluate(
         splits: cuts by name; none: the default one.
         weight_bits: widths of the agent part, 1 to 8, or 0 for the part as it is stored.
         feature_bits: widths of the features, 1 to 8, or 0 for features that are not coded.
-        codings: further arguments of `qeil_ros.codec.encode`, each a way of coding to try.
+        codings: further arguments of `qeil_ros.codec.encode`, each a way of coding to try; by default that of
+            the encoder node.
         threads: of every part.
 
     Raises:

@@ -38,10 +38,28 @@ def test_table_json_and_plot(model, data, tmp_path, capsys):
 
 def test_json_alone_on_the_terminal(model, data, capsys):
     assert (
-        main(["evaluate", model, data, "--json", "-", "--coding", "clip=range", "--coding", "clip=mse"]) == 0
+        main(
+            [
+                "evaluate",
+                model,
+                data,
+                "--json",
+                "-",
+                "--coder",
+                "packed",
+                "--coding",
+                "clip=range",
+                "--coding",
+                "clip=mse",
+            ]
+        )
+        == 0
     )
     rows = json.loads(capsys.readouterr().out)["rows"]
-    assert [row["coding"] for row in rows if row["feature_bits"]] == [{"clip": "range"}, {"clip": "mse"}]
+    assert [row["coding"] for row in rows if row["feature_bits"]] == [
+        {"coder": "packed", "clip": "range"},
+        {"coder": "packed", "clip": "mse"},
+    ]
 
 
 def test_pictures_compressed_otherwise_beside_it(model, data, capsys):
