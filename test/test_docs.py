@@ -46,7 +46,12 @@ def test_block_runs(where: str, language: str, code: str, ros_graph: dict[str, s
     command = (
         ["bash", "-euo", "pipefail", "-c", code] if language != "python" else [sys.executable, "-c", code]
     )
-    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=280)
+    # A demonstration measures what it shows: on a machine busy with other work it may truly miss a deadline and
+    # say so. Twice in a row is no accident.
+    for _ in range(2 if "qeil demo" in code else 1):
+        done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=130)
+        if done.returncode == 0:
+            break
     assert done.returncode == 0, f"{where}\n{code}\n{done.stdout}\n{done.stderr}"
 
 
