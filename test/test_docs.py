@@ -46,7 +46,7 @@ def test_block_runs(where: str, language: str, code: str, ros_graph: dict[str, s
     command = (
         ["bash", "-euo", "pipefail", "-c", code] if language != "python" else [sys.executable, "-c", code]
     )
-    # A demonstration measures what it shows: on a machine busy with other work it may truly miss a deadline and
+    # A demonstration measures what it shows: on a busy machine it may truly miss a deadline and
     # say so. Twice in a row is no accident.
     for _ in range(2 if "qeil demo" in code else 1):
         done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=130)
