@@ -71,7 +71,10 @@ def _built() -> Path:
 
 def _start(name: str, module: str, part: int, wanted: argparse.Namespace) -> Run:
     share = wanted.inputs // wanted.workers + (part < wanted.inputs % wanted.workers)
-    seed, current = wanted.seed * 1000 + part, OUT / f"{name}-{part}.current"
+    seed, current = (
+        wanted.seed * 1000 + part,
+        OUT / f"{name}-{os.getpid()}-{part}.current",
+    )  # several runs may go on at once
     orders = {"target": name, "module": module, "inputs": share, "seed": seed, "hang_s": wanted.hang_s}
     process = subprocess.Popen(
         [sys.executable, "-m", "tools.fuzz.worker", json.dumps({**orders, "current": str(current)})],
@@ -107,6 +110,7 @@ def _report(name: str, runs: list[Run]) -> dict[str, Any]:
     findings = 0
     for run in runs:
         if run.process.returncode == 0:
+            run.current.unlink()
             continue
         findings += 1
         raw = run.current.read_bytes()
