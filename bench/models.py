@@ -63,7 +63,7 @@ class Effort:
 
 def run(quick: bool) -> ModelsReport:
     effort, data = Effort.of(quick), data_dir()
-    results: list[Result] = []
+    results: list[Result] = agent_speed.results(quick)
     models: dict[str, Any] = {}
     inputs = []
     with TemporaryDirectory(prefix="qeil-bench-") as scratch:
@@ -86,7 +86,6 @@ def run(quick: bool) -> ModelsReport:
         compared, same = model_checks.same_tokens(family, effort.pictures)
         results.append(at_least(f"{family}_same_tokens", same, "answers", compared))
     results += _encoder()
-    results += agent_speed.results(quick)
     config = {"quick": quick, **dataclasses.asdict(effort)}
     return ModelsReport("models", config, inputs, results, models)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -12,17 +13,21 @@ from tiny_models import classifier
 
 from bench.harness import at_least
 from bench.models import ModelsReport
+from bench.pruning import PruningReport
 from qeil_ros.models.evaluate import evaluate
 from qeil_ros.models.folder import ModelFolder
+from qeil_ros.models.prune_folder import CurvePoint
+from qeil_ros.models.scores import Score
 from tools import write_model_docs
 
 
 def test_the_page_is_what_the_recorded_figures_give():
-    if not write_model_docs.RECORDED.is_file():
-        pytest.skip("no run of `python -m bench models` is recorded")
-    record = json.loads(write_model_docs.RECORDED.read_text())
+    files = (write_model_docs.RECORDED, write_model_docs.PRUNED)
+    if not all(file.is_file() for file in files):
+        pytest.skip("no run of `python -m bench models pruning` is recorded")
     page = (REPO / "docs" / "models.md").read_text()
-    assert page == write_model_docs.page(record), "run: python tools/write_model_docs.py"
+    written = write_model_docs.page(*(json.loads(file.read_text()) for file in files))
+    assert page == written, "run: python tools/write_model_docs.py"
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +54,30 @@ def record(tmp_path_factory):
             }
         ],
         "tables": [table.to_json()],
+        "weights": [
+            {"quantizer": "nested", "granularity": "channel", "calibrated": calibrated, "bits": bits}
+            | {"exact_match": match, "feature_error": 0.1}
+            for calibrated, bits, match in ((False, 2, 0.5), (False, 4, 0.9321), (True, 4, None))
+        ],
     }
     results = [at_least("good", 0.95, "", 0.9), at_least("bad", math.nan, "", 0.9)]
     return ModelsReport("models", {"quick": True}, [], results, {"tiny": model}).to_json()
 
 
-def test_every_figure_is_on_the_page(record):
-    text = write_model_docs.page(json.loads(json.dumps(record, allow_nan=False)))
+@pytest.fixture(scope="module")
+def pruned():
+    score = Score(0.91, 0.01, 100)
+    dense = CurvePoint("", 0, 1.0, 1.0, 4096, 2048, 1024, 512, "exact_match", score, 1.0, 1.0)
+    half = dataclasses.replace(dense, plan="heads 0.5", weights=0.5, nonzero=0.4, speed=1.75)
+    return PruningReport("pruning", {"quick": True}, [], [], {"tiny": [dense, half]}).to_json()
+
+
+def test_every_figure_is_on_the_page(record, pruned):
+    text = write_model_docs.page(json.loads(json.dumps(record, allow_nan=False)), pruned)
+    assert "| `nested` | channel | nearest | 0.500 | 0.932 |" in text
+    assert "| `nested` | channel | calibrated |  |  |" in text
+    assert "| nothing | 0.910 ± 0.010 | 100% | 100% | 4 | 2 | 1.00 | 1 | 0 | 1.00 |" in text
+    assert "| heads 0.5 | 0.910 ± 0.010 | 50% | 40% | 4 | 2 | 1.75 | 1 | 0 | 1.00 |" in text
     assert "| good | 0.95 | >= 0.9 | met |" in text
     assert "| bad |  | >= 0.9 | **missed** |" in text
     assert "| mean/agent | `agent.onnx` | 1,234 |" in text
@@ -66,8 +88,8 @@ def test_every_figure_is_on_the_page(record):
     assert "nan" not in text.lower()
 
 
-def test_a_page_has_no_column_too_many(record):
-    text = write_model_docs.page(record)
+def test_a_page_has_no_column_too_many(record, pruned):
+    text = write_model_docs.page(record, pruned)
     columns = 0
     for line in text.splitlines():
         if not line.startswith("|"):
@@ -83,10 +105,11 @@ def test_the_command_says_what_is_missing(tmp_path, monkeypatch, capsys):
     assert "no recorded figures" in capsys.readouterr().err
 
 
-def test_check_compares_and_writes_nothing(record, tmp_path, monkeypatch):
-    monkeypatch.setattr(write_model_docs, "RECORDED", tmp_path / "models.json")
+def test_check_compares_and_writes_nothing(record, pruned, tmp_path, monkeypatch):
+    for name, content in (("RECORDED", record), ("PRUNED", pruned)):
+        monkeypatch.setattr(write_model_docs, name, tmp_path / f"{name}.json")
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
     monkeypatch.setattr(write_model_docs, "PAGE", tmp_path / "models.md")
-    (tmp_path / "models.json").write_text(json.dumps(record))
     assert write_model_docs.main(["--check"]) == 1
     assert not (tmp_path / "models.md").exists()
     assert write_model_docs.main([]) == 0

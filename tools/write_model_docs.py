@@ -1,4 +1,4 @@
-"""Writes docs/models.md from the figures that `python -m bench models` recorded; none is typed by hand.
+"""Writes docs/models.md from what `python -m bench models pruning` recorded; no figure is typed by hand.
 
 python tools/write_model_docs.py            # writes the page
 python tools/write_model_docs.py --check    # exit code 1 where the page is not what the figures give
@@ -14,6 +14,7 @@ from typing import Any
 
 REPO = Path(__file__).resolve().parents[1]
 RECORDED = REPO / "bench" / "results" / "models.json"
+PRUNED = REPO / "bench" / "results" / "pruning.json"
 PAGE = REPO / "docs" / "models.md"
 
 _WHO = {"offboard": "server part", "local": "robot alone"}
@@ -31,9 +32,10 @@ _SCORES = (
 )
 
 
-def page(record: Mapping[str, Any]) -> str:
-    """The page, in Markdown, of a recorded run."""
-    return "\n".join([*_head(record), *_targets(record["results"]), *_models(record["models"])]) + "\n"
+def page(record: Mapping[str, Any], pruned: Mapping[str, Any]) -> str:
+    """The page, in Markdown, of recorded runs; `pruned`: of `pruning`."""
+    models = _models(record["models"], pruned["curves"])
+    return "\n".join([*_head(record), *_targets(record["results"]), *models]) + "\n"
 
 
 def _head(record: Mapping[str, Any]) -> Iterator[str]:
@@ -42,7 +44,7 @@ def _head(record: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         "What each model is, where it can be cut, and what cuts and bits cost. Written by "
-        "`python tools/write_model_docs.py` from `bench/results/models.json`; run `python -m bench models` "
+        "`python tools/write_model_docs.py` from `bench/results`; run `python -m bench models pruning` "
         "to measure anew, `qeil evaluate MODEL DATA` for a model and data of your own."
     )
     yield ""
@@ -73,7 +75,7 @@ def _targets(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     )
 
 
-def _models(models: Mapping[str, Any]) -> Iterator[str]:
+def _models(models: Mapping[str, Any], curves: Mapping[str, Any]) -> Iterator[str]:
     for name, model in models.items():
         yield f"## {name}"
         yield ""
@@ -92,6 +94,57 @@ def _models(models: Mapping[str, Any]) -> Iterator[str]:
         yield from _cuts(model["cuts"])
         for table in model["tables"]:
             yield from _scores(table)
+        yield from _weights(model.get("weights", ()))
+        yield from _pruned(curves.get(name, ()))
+
+
+def _weights(points: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Exact match by quantizer and width."""
+    if not points:
+        return
+    widths = sorted({point["bits"] for point in points})
+    rows: dict[tuple[str, str, bool], dict[int, str]] = {}
+    for point in points:
+        key = (point["quantizer"], point["granularity"], point["calibrated"])
+        match = point["exact_match"]
+        rows.setdefault(key, {})[point["bits"]] = "" if match is None else f"{match:.3f}"
+    yield "Exact match by how the agent part's weights are stored, features not coded, by bits a weight:"
+    yield ""
+    yield from _table(
+        ("quantizer", "by", "rounding", *map(str, widths)),
+        [
+            (f"`{name}`", by, "calibrated" if calibrated else "nearest", *(row.get(b, "") for b in widths))
+            for (name, by, calibrated), row in rows.items()
+        ],
+    )
+
+
+def _pruned(points: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The curve of `qeil prune`."""
+    if not points:
+        return
+    yield (
+        "Pruned without training (`qeil prune`). Speed is that of the pruned graph over the unpruned one's, "
+        "one thread; deflated: what a file full of zeros packs into."
+    )
+    yield ""
+    heads = ("taken out", points[0]["score_name"].replace("_", " "), "weights left", "not zero")
+    yield from _table(
+        (*heads, "float32 KiB", "deflated", "speed", "int8 KiB", "deflated", "speed"),
+        [
+            (
+                point["plan"] or "nothing",
+                _score(point["score"]),
+                f"{point['weights']:.0%}",
+                f"{point['nonzero']:.0%}",
+                *(f"{point[key] / 1024:.0f}" for key in ("file_bytes", "zip_bytes")),
+                f"{point['speed']:.2f}",
+                *(f"{point[key] / 1024:.0f}" for key in ("int8_bytes", "int8_zip_bytes")),
+                f"{point['int8_speed']:.2f}",
+            )
+            for point in points
+        ],
+    )
 
 
 def _cuts(cuts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -173,10 +226,11 @@ def main(arguments: Sequence[str]) -> int:
     if set(arguments) - {"--check"}:
         print(__doc__)
         return 2
-    if not RECORDED.is_file():
-        print(f"no recorded figures in {RECORDED}; run `python -m bench models` first", file=sys.stderr)
-        return 2
-    text = page(json.loads(RECORDED.read_text(encoding="utf-8")))
+    for name in (RECORDED, PRUNED):
+        if not name.is_file():
+            print(f"no recorded figures in {name}; run `python -m bench {name.stem}` first", file=sys.stderr)
+            return 2
+    text = page(*(json.loads(file.read_text(encoding="utf-8")) for file in (RECORDED, PRUNED)))
     if "--check" in arguments:
         same = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text
         print(f"{PAGE} {'is' if same else 'is not'} what {RECORDED.name} gives")
