@@ -1,15 +1,22 @@
-"""Whether the offboard computer can be counted on, from its heartbeat and the answers themselves."""
+"""Whether the offboard computer can be counted on, from its heartbeat and the answers themselves.
+
+The heartbeat goes both ways. The server's says that it lives and names the newest message that it has of this
+robot, a frame or, when there are none, the robot's own heartbeat: so a link that carries one way only is
+noticed too, and a round trip is timed without any clock but this machine's.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import IntEnum
 
 from .latch import Latch
+from .traffic import LinkFigures, Traffic
 
-__all__ = ["Link", "LinkConfig", "LinkMonitor"]
+__all__ = ["Echo", "Link", "LinkConfig", "LinkFigures", "LinkMonitor"]
 
 
 class Link(IntEnum):
@@ -19,6 +26,19 @@ class Link(IntEnum):
     UP = 1
     DEGRADED = 2
     DOWN = 3
+
+
+@dataclass(frozen=True)
+class Echo:
+    """What a server says of the newest message of ours that it has.
+
+    Attributes:
+        key: which one; None: it has none of this robot.
+        held_s: how long it has had it [s]; NaN: unknown.
+    """
+
+    key: Hashable | None
+    held_s: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -32,6 +52,8 @@ class LinkConfig:
         window_s: span over which answers in time are counted [s].
         fewest_answers: fewer answers than that in the window say nothing.
         most_missed: share of answers missing their deadline from which on the link is DEGRADED, 0 to 1.
+        traffic_window_s: span that the figures are about [s].
+        lost_after_s: a frame without an answer for that long counts as lost [s].
     """
 
     silence_periods: float = 3.0
@@ -41,6 +63,8 @@ class LinkConfig:
     window_s: float = 2.0
     fewest_answers: int = 5
     most_missed: float = 0.2
+    traffic_window_s: float = 5.0
+    lost_after_s: float = 1.0
 
 
 _DEFAULT_PERIOD_S = 0.1
@@ -70,16 +94,37 @@ class LinkMonitor:
         self._refusal = ""  # why it is of no use to us
         self._outcomes: deque[tuple[float, bool]] = deque(maxlen=_MOST_OUTCOMES)
         self._latch = Latch(config.recover_s, Link.UP, stepwise=False)
+        self._traffic = Traffic(config.traffic_window_s, config.lost_after_s)
+        self._deaf = 0  # heartbeats in a row by which the server does not hear us
+
+    def sent(self, key: Hashable, size_bytes: int, now_s: float, *, frame: bool = True) -> None:
+        """A message has left for the server: a frame, or (`frame` False) this robot's heartbeat."""
+        self._traffic.sent(key, size_bytes, now_s, frame=frame)
+
+    def figures(self, now_s: float) -> LinkFigures:
+        """Rates, round trips and loss of late, from the messages that were told to `sent`."""
+        return self._traffic.figures(now_s)
 
     def hear(
-        self, run: int, sequence: int, period_s: float, now_s: float, *, trouble: str = "", refusal: str = ""
+        self,
+        run: int,
+        sequence: int,
+        period_s: float,
+        now_s: float,
+        *,
+        trouble: str = "",
+        refusal: str = "",
+        echo: Echo | None = None,
     ) -> bool:
         """A heartbeat has arrived. False: it was an old one come again, and counts for nothing.
 
         Args:
             period_s: time to the next, as the server says [s]; nonsense is taken for 0.1.
             trouble: why the server cannot do all it should ("overloaded"): the link is DEGRADED while it
-            says so. refusal: why it is of no use ("runs another model"): the link is DOWN while it says so.
+                says so.
+            refusal: why it is of no use ("runs another model"): the link is DOWN while it says so.
+            echo: what it has of us; None: not asked. A server that has for longer than the silence allowed
+                heard nothing of what was `sent`, by two heartbeats in a row, is as good as dead.
         """
         if run == self._run and sequence <= self._sequence:
             return False
@@ -88,11 +133,24 @@ class LinkMonitor:
         self._run, self._sequence = run, sequence
         self._period_s = period_s if math.isfinite(period_s) and period_s > 0 else _DEFAULT_PERIOD_S
         self._trouble, self._refusal = trouble, refusal
+        if echo is not None:
+            if echo.key is not None:
+                self._traffic.echoed(echo.key, echo.held_s, now_s)
+            unheard = self._traffic.unheard_s(now_s) > self.silence_s
+            self._deaf = self._deaf + 1 if unheard else 0
         self._alive(now_s)
         return True
 
-    def answered(self, now_s: float) -> None:
-        """A good answer has arrived, in time or not: as good a sign of life as a heartbeat."""
+    def answered(self, now_s: float, key: Hashable | None = None, server_s: float = math.nan) -> None:
+        """A good answer has arrived, in time or not: as good a sign of life as a heartbeat.
+
+        Args:
+            key: of the frame, as it was told to `sent`; None: for a sign of life only.
+            server_s: the server's own time with it, as it says [s]; NaN: unknown.
+        """
+        if key is not None:
+            self._traffic.answered(key, server_s, now_s)
+        self._deaf = 0
         self._alive(now_s)
 
     def outcome(self, in_time: bool, now_s: float) -> None:
@@ -146,6 +204,8 @@ class LinkMonitor:
             return Link.UNKNOWN, "no heartbeat yet"
         if self._refusal:
             return Link.DOWN, self._refusal
+        if self._deaf > 1:
+            return Link.DOWN, "half-open: the server is heard, but does not hear this robot"
         if self._trouble:
             return Link.DEGRADED, self._trouble
         if silent_s > self.config.late_periods * self._period_s:
