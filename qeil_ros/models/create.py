@@ -6,6 +6,7 @@ What the files tell is read off them, the rest is asked for, and the result is t
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -176,7 +177,7 @@ def _write(draft: Path, recipe: Recipe) -> None:
         answer = answer or server.output(parts.server_output)
         answering = {"input": answer_input.name, "output": server.output(parts.server_output).name}
         split: dict[str, Any] = {"shape": list(shape), "dtype": features.dtype}
-        if len(shape) == 3 and spec.layout == "NCHW":  # a feature map is laid out as the image is
+        if channels_first(tuple(shape), spec):
             split["channels"] = "first"
         for role, file in files.items():
             names = {"input": image.name, "output": features.name} if role == "agent" else answering
@@ -195,6 +196,23 @@ def _write(draft: Path, recipe: Recipe) -> None:
         "task": _task(draft, recipe, answer, spec),
     }
     write_yaml(draft, document)
+
+
+def channels_first(shape: tuple[int, ...], image: InputSpec) -> bool:
+    """Whether a feature map [A, B, C] of that image counts its channels along the first axis, not the last.
+
+    Its height and width have the ratio of the image's, which tells them from the channels. Where both readings
+    do (a cube, a single position), it is laid out as the image is. A graph may well take an NHWC image and
+    transpose it at once.
+    """
+    if len(shape) != 3:
+        return False
+
+    def off(height: int, width: int) -> float:
+        return abs(math.log(height * image.width / (width * image.height)))
+
+    first, last = off(*shape[1:]), off(*shape[:2])
+    return first < last if first != last else image.layout == "NCHW"
 
 
 def input_spec(image: TensorInfo, given: Mapping[str, Any]) -> InputSpec:

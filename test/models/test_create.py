@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tiny_models
 
-from qeil_ros.models.create import Recipe, create
+from qeil_ros.models.create import Recipe, channels_first, create
 from qeil_ros.models.folder import ModelError, ModelFolder
+from qeil_ros.models.preprocess import InputSpec
 
 
 @pytest.fixture
@@ -88,3 +89,24 @@ def test_a_captioner_is_made(tmp_path):
         create(tmp_path / "other", dataclasses.replace(recipe, end=None))
     with pytest.raises(ModelError, match=r"task\.end: 6 is no line of vocab\.txt \(6 lines\)"):
         create(tmp_path / "other", dataclasses.replace(recipe, end=6))
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout", "first"),
+    [
+        ((64, 14, 14), "NCHW", True),
+        ((64, 14, 14), "NHWC", True),  # a graph that transposes the image at once, as converters make them
+        ((14, 14, 64), "NHWC", False),
+        ((14, 14, 14), "NCHW", True),  # nothing tells but the image
+        ((14, 14, 14), "NHWC", False),
+        ((1, 1, 1024), "NHWC", False),
+        ((17, 128), "NCHW", False),  # tokens
+    ],
+)
+def test_a_feature_map_says_where_its_channels_are(shape, layout, first):
+    assert channels_first(shape, InputSpec(224, 224, layout=layout)) == first
+
+
+def test_a_wide_picture_has_wide_feature_maps():
+    assert channels_first((16, 8, 16), InputSpec(640, 320, layout="NHWC"))
+    assert not channels_first((8, 16, 16), InputSpec(640, 320, layout="NCHW"))
