@@ -201,9 +201,9 @@ def _write(draft: Path, recipe: Recipe) -> None:
 def channels_first(shape: tuple[int, ...], image: InputSpec) -> bool:
     """Whether a feature map [A, B, C] of that image counts its channels along the first axis, not the last.
 
-    Its height and width have the ratio of the image's, which tells them from the channels. Where both readings
-    do (a cube, a single position), it is laid out as the image is. A graph may well take an NHWC image and
-    transpose it at once.
+    Its height and width have the ratio of the image's, which tells them from the channels. Where both
+    readings have it (a cube, a single position), it is laid out as the image is. A graph may well take an
+    NHWC image and transpose it at once.
     """
     if len(shape) != 3:
         return False
