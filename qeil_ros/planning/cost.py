@@ -89,8 +89,10 @@ class Side:
             raise ValueError(
                 f"{len(self.seconds_per_flop)} speeds and {len(self.busy_w)} powers; want as many"
             )
-        if min(self.seconds_per_flop) <= 0 or not min(self.busy_w) >= 0:
-            raise ValueError(f"seconds_per_flop must be positive and busy_w not negative: {self}")
+        if not all(0 < value < math.inf for value in self.seconds_per_flop):
+            raise ValueError(f"seconds_per_flop is {self.seconds_per_flop}; want positive, finite times")
+        if not all(0 <= value < math.inf for value in self.busy_w):
+            raise ValueError(f"busy_w is {self.busy_w}; want finite powers not below 0")
 
     @classmethod
     def paper(cls, processor: Processor, clocks_hz: Sequence[float]) -> Side:
@@ -115,8 +117,13 @@ class Cut:
         agent_token_flop, server_token_flop: for each further token.
         feature_bytes: at each feature width [Q], as measured on the coder or from `packed_bytes`; all 0 where
             nothing travels (the robot answers alone).
-        distortion: what `joint.solve` minimises [W, Q]; infinity where a width is not to be had.
+        distortion: of the features by their coding [W, Q], as a robot can measure it; infinity where a width
+            is not to be had.
         agent_s, server_s: time that does not depend on clock and width: preparation, coding [s].
+        loss: what `joint.solve` minimises [W, Q]: how much worse answers are; None: the distortion itself.
+        floor: the part of the loss that would remain without distortion. What is above it grows with the
+            distortion, to first order in proportion (Eq 16, 17).
+        widths: how this cut's time depends on the weights' width; None: as the model's.
     """
 
     name: str
@@ -128,6 +135,9 @@ class Cut:
     server_token_flop: float = 0.0
     agent_s: float = 0.0
     server_s: float = 0.0
+    loss: Floats | None = None
+    floor: float = 0.0
+    widths: WidthCurve | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "distortion", np.asarray(self.distortion, np.float64))
@@ -136,6 +146,12 @@ class Cut:
                 f"cut {self.name!r}: distortion {list(self.distortion.shape)} for {len(self.feature_bytes)} "
                 "feature widths; want [weight widths, feature widths]"
             )
+        if self.loss is not None:
+            object.__setattr__(self, "loss", np.asarray(self.loss, np.float64))
+            if self.loss.shape != self.distortion.shape:
+                raise ValueError(
+                    f"cut {self.name!r}: loss {list(self.loss.shape)}; want {list(self.distortion.shape)}"
+                )
         for name, value in vars(self).items():
             if isinstance(value, float | int) and not 0 <= value < math.inf:
                 raise ValueError(f"cut {self.name!r}: {name} is {value}; want 0 or more")
@@ -175,7 +191,7 @@ class Tables:
     Attributes:
         agent_s, agent_j: float64 [S, W, P], of the robot's computing.
         link_s, radio_j, payload_bytes: float64 [S, Q].
-        distortion: float64 [S, W, Q].
+        distortion, loss: float64 [S, W, Q].
         server_s: float64 [S, P], waiting included. server_j: float64 [S, P].
     """
 
@@ -187,6 +203,7 @@ class Tables:
     server_s: Floats
     server_j: Floats
     distortion: Floats
+    loss: Floats
 
     def delay(self) -> tuple[Floats, Floats]:
         """Delay as a part of the computing [S, W, P] and of the link [S, Q] (past Eq 8)."""
@@ -208,7 +225,8 @@ class Work:
     Attributes:
         agent_s: float64 [S, W, P]; agent_w: float64 [P].
         service_s: float64 [S, P], of the server alone; server_w: float64 [P].
-        payload_bytes: float64 [S, Q]; travels: bool [S, 1]; distortion: float64 [S, W, Q].
+        payload_bytes: float64 [S, Q]; travels: bool [S, 1]; distortion, loss: float64 [S, W, Q].
+        floor: float64 [S, 1, 1].
     """
 
     agent_s: Floats
@@ -218,6 +236,8 @@ class Work:
     payload_bytes: Floats
     travels: NDArray[np.bool_]
     distortion: Floats
+    loss: Floats
+    floor: Floats
 
     @classmethod
     def of(
@@ -245,16 +265,18 @@ class Work:
         further = tokens - 1.0
         agent_flop = np.array([cut.agent_flop + further * cut.agent_token_flop for cut in cuts])
         server_flop = np.array([cut.server_flop + further * cut.server_token_flop for cut in cuts])
-        by_width = widths.at(weight_bits)[:, None] * np.array(agent.seconds_per_flop)
+        by_width = np.stack([(cut.widths or widths).at(weight_bits) for cut in cuts])
         fixed_s = np.array([[cut.agent_s, cut.server_s] for cut in cuts])
         return cls(
-            agent_flop[:, None, None] * by_width + fixed_s[:, :1, None],
+            (agent_flop[:, None] * by_width)[:, :, None] * agent.seconds_per_flop + fixed_s[:, :1, None],
             np.array(agent.busy_w),
             server_flop[:, None] * np.array(server.seconds_per_flop) + fixed_s[:, 1:],
             np.array(server.busy_w),
             np.array([cut.feature_bytes for cut in cuts]),
             np.array([[cut.travels] for cut in cuts]),
             np.stack([cut.distortion for cut in cuts]),
+            np.stack([cut.distortion if cut.loss is None else cut.loss for cut in cuts]),
+            np.array([[[cut.floor]] for cut in cuts]),
         )
 
     def tables(
@@ -276,7 +298,15 @@ class Work:
         radio_j = link.energy_j(payload, rate_hz) * f.robot_j[:, None]
         service_s = self.service_s * f.server_s[:, None]
         server_s = service_s + np.where(self.travels, (load or Load()).wait_s(service_s, rate_hz), 0.0)
-        distortion = self.distortion * f.distortion[:, None, None]
+        by_distortion = f.distortion[:, None, None]
         return Tables(
-            agent_s, agent_j, link_s, radio_j, payload, server_s, service_s * self.server_w, distortion
+            agent_s,
+            agent_j,
+            link_s,
+            radio_j,
+            payload,
+            server_s,
+            service_s * self.server_w,
+            self.distortion * by_distortion,
+            self.floor + (self.loss - self.floor) * by_distortion,
         )

@@ -111,11 +111,13 @@ class Load:
     Attributes:
         rate_hz: frames of other robots a second. service_s: mean time of one of them on the server [s].
         variability: squared coefficient of variation of that time.
+        alike: other robots, besides, that do just what this one does, at its rate.
     """
 
     rate_hz: float = 0.0
     service_s: float = 0.0
     variability: float = 0.0
+    alike: int = 0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -133,10 +135,11 @@ class Load:
         Pollaczek and Khinchine with the others' frames as the random arrivals: one's own come regularly and
         wait for none of their kind. Infinite where the server is overloaded.
         """
-        own = rate_hz * np.asarray(service_s, np.float64)
-        spare = 1.0 - own - self.rate_hz * self.service_s
+        own_s = np.asarray(service_s, np.float64)
+        spare = 1.0 - (1 + self.alike) * rate_hz * own_s - self.rate_hz * self.service_s
+        begun = self.rate_hz * self.service_s**2 * (1.0 + self.variability) + self.alike * rate_hz * own_s**2
         with np.errstate(divide="ignore", invalid="ignore"):
-            wait = self.rate_hz * self.service_s**2 * (1.0 + self.variability) / (2.0 * spare)
+            wait = begun / (2.0 * spare)
         return np.where(spare > 0, wait, math.inf)
 
 

@@ -44,16 +44,31 @@ class Model:
 
 @dataclass(frozen=True)
 class Machines:
-    """Robot and server in each clock profile [P]; `thermal_c_per_w`: what a watt heats the robot by [K/W]."""
+    """Robot and server in each clock profile [P].
+
+    Attributes:
+        thermal_c_per_w: what a watt heats the robot by [K/W].
+        clocks_hz: the robot's clock in each profile, to be set; 0: leave it alone. Empty: all of them.
+    """
 
     profiles: tuple[str, ...]
     agent: Side
     server: Side
     thermal_c_per_w: float = 0.0
+    clocks_hz: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.profiles) == len(self.agent.busy_w) == len(self.server.busy_w):
             raise ValueError(f"profiles {self.profiles} do not agree with the sides' number of profiles")
+        if len(self.clocks_hz) not in (0, len(self.profiles)):
+            raise ValueError(f"{len(self.clocks_hz)} clocks for the profiles {self.profiles}")
+        for value in (self.thermal_c_per_w, *self.clocks_hz):
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{self}: thermal_c_per_w and clocks_hz must be finite and not negative")
+
+    def clock_hz(self, profile: str) -> float:
+        """The robot's clock in that profile; 0: leave it alone."""
+        return self.clocks_hz[self.profiles.index(profile)] if self.clocks_hz else 0.0
 
 
 @dataclass(frozen=True)
@@ -142,6 +157,7 @@ class OperatingPoint:
         offboard: whether the server takes part.
         predicted: corrected by what was measured. modelled: each the same without its own correction.
         energy_j: of both machines and the radio.
+        loss: how much worse its answers are: what was minimised.
     """
 
     split: str
@@ -153,6 +169,7 @@ class OperatingPoint:
     predicted: Quantities
     modelled: Quantities
     energy_j: float
+    loss: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -209,6 +226,21 @@ class Planner:
             plan = following
         return plan
 
+    def every(self, readings: Readings, rate_hz: float) -> list[OperatingPoint]:
+        """All points that could run at that rate, within the limits or not; in no order.
+
+        Raises:
+            ValueError: as `plan` does.
+        """
+        allowed = self._allowed(readings.profiles)
+        factors = self.corrections.factors()
+        made = self._tables(readings, rate_hz, factors)
+        problem = self._problem(made, math.inf, rate_hz, allowed)
+        values = problem.compute[:, :, :, None, :] + problem.link[:, :, None, :, None]
+        possible = np.isfinite(values).all(axis=0) & np.isfinite(problem.cost)[..., None]
+        found = (problem.point(*index) for index in np.argwhere(possible).tolist())
+        return [self._point(point, made, rate_hz, factors) for point in found]
+
     def observe(self, point: OperatingPoint, measured: Quantities, now_s: float) -> None:
         """Learns from a frame that ran at `point`; what is NaN in `measured` is left alone."""
         for name in QUANTITIES:
@@ -230,9 +262,7 @@ class Planner:
 
     def _at_rate(self, readings: Readings, rate_hz: float, allowed: NDArray[np.bool_] | None) -> Plan:
         factors = self.corrections.factors()
-        made = self._work.tables(
-            readings.link or Link(0.0), rate_hz=rate_hz, load=readings.load, factors=Factors(*factors)
-        )
+        made = self._tables(readings, rate_hz, factors)
         robot_j = readings.robot_j(rate_hz, self.machines.thermal_c_per_w)
         if not robot_j > 0:
             return Plan(None, (), (), "infeasible: no energy or no temperature headroom is left")
@@ -244,6 +274,11 @@ class Planner:
             tuple(planned[1:]),
             found.moves,
             f"at {rate_hz:g} Hz: {found.explain()}",
+        )
+
+    def _tables(self, readings: Readings, rate_hz: float, factors: Floats) -> Tables:
+        return self._work.tables(
+            readings.link or Link(0.0), rate_hz=rate_hz, load=readings.load, factors=Factors(*factors)
         )
 
     def _problem(
@@ -265,7 +300,7 @@ class Planner:
         compute[3], link[3] = 0.0, t.payload_bytes * rate_hz
         if allowed is not None:
             compute[..., ~allowed] = math.inf
-        return Problem(self._choices, resources, compute, link, t.distortion)
+        return Problem(self._choices, resources, compute, link, t.loss)
 
     def _point(self, point: Point, t: Tables, rate_hz: float, factors: Floats) -> OperatingPoint:
         s, w, q, p = point.index
@@ -276,7 +311,7 @@ class Planner:
             float(t.server_s[s, p]),
             robot_j,
             float(t.payload_bytes[s, q]),
-            point.cost,
+            float(t.distortion[s, w, q]),
         )
         offboard = self.model.cuts[s].travels
         return OperatingPoint(
@@ -289,4 +324,5 @@ class Planner:
             Quantities(*predicted),
             Quantities(*(value / f for value, f in zip(predicted, factors[:, s].tolist(), strict=True))),
             energy_j,
+            point.cost,
         )
