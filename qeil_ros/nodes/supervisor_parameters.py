@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qeil_ros.platform import HwmonTemperature, PowerModel, Sensor, ThermalZone
+from qeil_ros.platform import PowerModel, Sensor, trip_points
 from qeil_ros.safety.guard import GuardConfig
 from qeil_ros.safety.limits import Limit, temperature_limit
 from qeil_ros.safety.permit import Caps, OperatingPoint, Route
@@ -139,9 +139,8 @@ class Parameters(NodeParameters):
         if not self.trip_points:
             return []
         return [
-            temperature_limit(sensor.name, sensor.trips, self.temperature_release_c)
-            for sensor in sensors
-            if isinstance(sensor, (ThermalZone, HwmonTemperature))
+            temperature_limit(name, trips, self.temperature_release_c)
+            for name, trips in trip_points(sensors).items()
         ]
 
     def guard_config(self, sensors: Sequence[Sensor]) -> GuardConfig:

@@ -7,33 +7,50 @@ machine. No decision, no limit and no ROS may enter: judging readings is the bus
 
 from __future__ import annotations
 
+from .actuators import Actuator, ActuatorError, ClockCap, clock_caps
+from .battery import BatterySensor
+from .discovery import actuators, discover
 from .model import PowerModel
 from .power import total_power
 from .process import CpuUse, Load, Memory, ProcessUse, procfs_sensors
-from .readings import Quality, Reading, Sensor, SensorError, unread
+from .readings import Quality, Reading, Sensor, SensorError, TripPoints, trip_points, unit_of, unread
+from .replay import ReplaySensors, Trace, TraceError, load_layer_power, load_sbc_bench, load_trace
 from .sampler import Sample, Sampler
-from .sysfs import CpuFreq, HwmonTemperature, PowerSensor, Rapl, ThermalZone, TripPoints, sysfs_sensors
+from .sysfs import sysfs_sensors
+from .thermal import HwmonTemperature, ThermalZone
 
 __all__ = [
-    "CpuFreq",
+    "Actuator",
+    "ActuatorError",
+    "BatterySensor",
+    "ClockCap",
     "CpuUse",
     "HwmonTemperature",
     "Load",
     "Memory",
     "PowerModel",
-    "PowerSensor",
     "ProcessUse",
     "Quality",
-    "Rapl",
     "Reading",
+    "ReplaySensors",
     "Sample",
     "Sampler",
     "Sensor",
     "SensorError",
     "ThermalZone",
+    "Trace",
+    "TraceError",
     "TripPoints",
+    "actuators",
+    "clock_caps",
+    "discover",
+    "load_layer_power",
+    "load_sbc_bench",
+    "load_trace",
     "procfs_sensors",
     "sysfs_sensors",
     "total_power",
+    "trip_points",
+    "unit_of",
     "unread",
 ]

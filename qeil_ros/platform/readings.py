@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
-__all__ = ["Quality", "Reading", "Sensor", "SensorError", "unread"]
+__all__ = ["Quality", "Reading", "Sensor", "SensorError", "TripPoints", "trip_points", "unit_of", "unread"]
+
+_UNITS = {
+    "temperature": "C",
+    "power": "W",
+    "energy": "J",
+    "current": "A",
+    "voltage": "V",
+    "clock": "Hz",
+    "cpu": "%",
+    "cpu/busy_cores": "",
+    "gpu": "%",
+    "memory": "%",
+    "memory/available": "B",
+    "process": "%",
+    "pressure": "%",
+    "battery": "%",
+    "network": "B/s",
+    "signal": "dBm",
+    "fan": "rpm",
+}
 
 
 class Quality(IntEnum):
@@ -31,7 +51,7 @@ class Reading:
     Attributes:
         name: kind and instance, for example "temperature/cpu-thermal"; the kind decides the unit.
         value: in `unit`.
-        unit: "C", "W", "J", "A", "V", "%", "Hz" or "" (a pure number).
+        unit: "C", "W", "J", "A", "V", "%", "Hz", "B", "B/s", "dBm", "rpm" or "" (a pure number).
         source: what was read, for example "/sys/class/thermal/thermal_zone0/temp".
         quality: measured, modelled or replayed.
         time_s: when, on the caller's monotonic clock [s].
@@ -56,7 +76,11 @@ class Reading:
 
 
 class Sensor(Protocol):
-    """Something that gives one or more readings at a time, always under the same names."""
+    """Something that gives one or more readings at a time, always under the same names.
+
+    A sensor may hold files open; one that does has `close()`, and opens them again when it is read after it.
+    One that knows at which temperatures the machine itself acts has `trips`, by the names of its readings.
+    """
 
     @property
     def names(self) -> Sequence[str]:
@@ -68,6 +92,32 @@ class Sensor(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class TripPoints:
+    """Temperatures at which the kernel itself acts [degrees Celsius]; NaN where there is none.
+
+    `passive_c`: it slows the processor down; `hot_c`: it warns; `critical_c`: it switches the machine off.
+    """
+
+    passive_c: float = math.nan
+    hot_c: float = math.nan
+    critical_c: float = math.nan
+
+
+def trip_points(sensors: Iterable[Sensor]) -> dict[str, TripPoints]:
+    """The trip points of all sensors that have any, by the names of their readings."""
+    found: dict[str, TripPoints] = {}
+    for sensor in sensors:
+        trips: Mapping[str, TripPoints] = getattr(sensor, "trips", {})
+        found.update(trips)
+    return found
+
+
 def unread(name: str, unit: str, source: str, now_s: float, reason: str) -> Reading:
     """The reading of something that could not be read."""
     return Reading(name, math.nan, unit, source, Quality.NONE, now_s, reason)
+
+
+def unit_of(name: str) -> str:
+    """The unit of the readings of that name."""
+    return _UNITS.get(name, _UNITS.get(name.partition("/")[0], ""))

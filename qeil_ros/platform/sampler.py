@@ -8,20 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .model import PowerModel
-from .readings import Reading, Sensor, unread
+from .readings import Reading, Sensor, unit_of, unread
 
 __all__ = ["Sample", "Sampler"]
-
-_UNITS = {
-    "temperature": "C",
-    "power": "W",
-    "energy": "J",
-    "current": "A",
-    "clock": "Hz",
-    "cpu": "%",
-    "memory": "%",
-    "process": "%",
-}
 
 
 @dataclass(frozen=True)
@@ -93,7 +82,7 @@ class Sampler:
                 readings += found[index]
                 continue
             reason = "does not answer" if index in self._away else "not reached in time in this round"
-            readings += [unread(name, _unit(name), "", started_s, reason) for name in sensor.names]
+            readings += [unread(name, unit_of(name), "", started_s, reason) for name in sensor.names]
         if self.power_model is not None:
             readings.append(self.power_model.read(readings, started_s))
         names = tuple(name for index in self._away for name in self.sensors[index].names)
@@ -168,8 +157,4 @@ class _Reader:
         try:
             return sensor.read(now_s)
         except Exception as error:  # a sensor with a bug is a sensor that cannot be read; the others go on
-            return [unread(name, _unit(name), "", now_s, f"failed: {error!r}") for name in sensor.names]
-
-
-def _unit(name: str) -> str:
-    return "" if name == "cpu/busy_cores" else _UNITS.get(name.partition("/")[0], "")
+            return [unread(name, unit_of(name), "", now_s, f"failed: {error!r}") for name in sensor.names]

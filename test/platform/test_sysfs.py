@@ -8,8 +8,9 @@ from fake_machine import FakeMachine
 
 from qeil_ros.platform import Quality, sysfs_sensors, total_power
 from qeil_ros.platform import files as files_module
+from qeil_ros.platform.rapl import Rapl
 from qeil_ros.platform.readings import SensorError
-from qeil_ros.platform.sysfs import Rapl, ThermalZone
+from qeil_ros.platform.thermal import ThermalZone
 
 ZONE = "class/thermal/thermal_zone0/temp"
 ENERGY = "class/powercap/intel-rapl:0/energy_uj"
@@ -34,7 +35,7 @@ def test_every_sensor_of_a_machine_is_found_with_its_unit_source_and_quality(mac
     values = {name: (reading.value, reading.unit) for name, reading in found.items()}
     assert values == {
         "temperature/cpu-thermal": (45.0, "C"),
-        "current/ina3221/curr1": (pytest.approx(1.2), "A"),
+        "current/ina3221/VDD_IN": (pytest.approx(1.2), "A"),
         "power/ina3221/VDD_IN": (pytest.approx(6.0), "W"),
         "energy/package-0": (pytest.approx(3.0), "J"),
         "power/package-0": (pytest.approx(3.0), "W"),
@@ -60,8 +61,8 @@ def test_trip_points_are_the_machines_own(machine):
     machine.write("class/thermal/thermal_zone0/trip_point_10_temp", -274000)  # "not set", says many a driver
     machine.write("class/thermal/thermal_zone0/trip_point_11_type", "critical")  # without its temperature
     (zone,) = [sensor for sensor in sysfs_sensors(machine.sys) if isinstance(sensor, ThermalZone)]
-    assert (zone.trips.passive_c, zone.trips.critical_c) == (70.0, 95.0)
-    assert math.isnan(zone.trips.hot_c)
+    assert (zone.trip.passive_c, zone.trip.critical_c) == (70.0, 95.0)
+    assert math.isnan(zone.trip.hot_c)
 
 
 def test_numbers_order_the_zones_and_equal_names_are_told_apart(machine):
@@ -105,7 +106,7 @@ def test_hwmon_power_files_are_microwatts(machine):
         (lambda path: path.write_text("9" * 5000), "is not a number"),
         (lambda path: path.write_text("-300000"), "is not possible"),
         (lambda path: path.write_text("2000000"), "is not possible"),
-        (lambda path: (path.unlink(), path.mkdir()), "directory"),
+        (lambda path: (path.unlink(), path.mkdir()), "not a regular file"),
     ],
 )
 def test_faults_become_nan_with_a_reason_and_pass(machine, fault, reason):
@@ -123,19 +124,26 @@ def test_faults_become_nan_with_a_reason_and_pass(machine, fault, reason):
 def test_pipe_in_the_place_of_a_file_does_not_block(machine):
     sensors = sysfs_sensors(machine.sys)
     machine.pipe(ZONE)
-    assert read(machine, 0.0, sensors)["temperature/cpu-thermal"].reason == "is empty"
-    writer = os.open(machine.sys / ZONE, os.O_RDWR)  # a writer that says nothing
-    try:
-        assert "no value at present" in read(machine, 0.0, sensors)["temperature/cpu-thermal"].reason
-    finally:
-        os.close(writer)
+    assert "not a regular file" in read(machine, 0.0, sensors)["temperature/cpu-thermal"].reason
+
+
+def test_input_output_error_of_the_kernel_passes(machine):
+    """A process's memory, read from address 0, fails as a broken chip does."""
+    sensors = sysfs_sensors(machine.sys)
+    path = machine.sys / ZONE
+    path.unlink()
+    path.symlink_to("/proc/self/mem")
+    assert "input/output error" in read(machine, 0.0, sensors)["temperature/cpu-thermal"].reason
+    path.unlink()
+    machine.temperature(51.0)
+    assert read(machine, 1.0, sensors)["temperature/cpu-thermal"].value == 51.0
 
 
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
         (PermissionError(13, "Permission denied"), "run as root"),
-        (OSError(5, "Input/output error"), "input/output error"),
+        (OSError(11, "Resource temporarily unavailable"), "no value at present"),
         (OSError(19, "No such device"), "no such device"),
     ],
 )
@@ -145,17 +153,33 @@ def test_errors_of_the_kernel_are_reasons(machine, monkeypatch, error, reason):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(files_module.os, "read", fail)
+    monkeypatch.setattr(files_module.os, "pread", fail)
     assert reason in read(machine, 0.0, sensors)["temperature/cpu-thermal"].reason
 
 
-def test_descriptors_are_closed_on_every_path(machine):
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_descriptors_are_held_once_and_closed_on_every_fault(machine):
     sensors = sysfs_sensors(machine.sys)
-    machine.write(ZONE, "garbage")
-    before = len(os.listdir("/proc/self/fd"))
-    for _ in range(50):
+    before = descriptors()
+    read(machine, 0.0, sensors)
+    held = descriptors()
+    assert held > before
+    for _ in range(20):
+        machine.write(ZONE, "garbage")  # the file is replaced
         read(machine, 0.0, sensors)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == held
+    (machine.sys / ZONE).unlink()
+    for _ in range(20):
+        read(machine, 0.0, sensors)
+    assert descriptors() == held - 1
+    for sensor in sensors:
+        sensor.close()
+    assert descriptors() == before
+    machine.temperature(47.0)
+    assert read(machine, 1.0, sensors)["temperature/cpu-thermal"].value == 47.0, "opened again"
 
 
 def test_number_takes_signs_and_refuses_more_than_a_number(tmp_path):
