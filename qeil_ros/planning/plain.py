@@ -1,8 +1,8 @@
 """Dataclasses as YAML files that people write too: one schema, the dataclasses' own annotations.
 
-A file is a stranger's. It is bounded in size, holds plain values only (`yaml.safe_load`) and no aliases, which
-could make much of little. Every key must be one of the dataclass's, every value of its field's type, and
-what `__post_init__` finds wrong is told with the file and the key.
+A file is a stranger's. It is bounded in size, holds plain values only (`yaml.safe_load`) and no aliases,
+which could make much of little. Every key must be one of the dataclass's, every value of its field's type,
+and what `__post_init__` finds wrong is told with the file and the key.
 
 Types: bool, int, float (never NaN; 1e9 too, which YAML takes for text), str, Literal, dataclasses,
 `tuple[T, ...]`, `dict[K, T]`, `T | None` (left out where None), and float64 arrays as lists of lists.
@@ -59,7 +59,7 @@ def read(path: Path, kind: type[T], format_number: int) -> T:
     if len(raw) > MAX_BYTES:
         raise FileError(f"{path}: is larger than {MAX_BYTES} bytes; this is no such file")
     try:
-        found = yaml.load(raw, _Loader)  # noqa: S506 a SafeLoader
+        found = yaml.load(raw, _Loader)  # a SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise FileError(f"{path}: is not YAML that is read here: {' '.join(str(error).split())}") from error
     if not isinstance(found, dict):

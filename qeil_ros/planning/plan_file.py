@@ -8,9 +8,11 @@ the moment.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from . import plain
 from .corrections import Corrections
@@ -79,9 +81,9 @@ class PlanFile:
     goals: Goals
     link: Link
     point: OperatingPoint
-    load: Load = Load()
-    agent_power: Power = Power()
-    server_power: Power = Power()
+    load: Load = field(default_factory=Load)
+    agent_power: Power = field(default_factory=Power)
+    server_power: Power = field(default_factory=Power)
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -105,7 +107,9 @@ class PlanFile:
             raise ValueError(
                 f"widths {model.weight_bits} and {model.feature_bits}; want 1 to 8 bits, or 0 for as stored"
             )
-        self.planner()  # what the cuts, widths and profiles do not agree about, it refuses
+        # What the parts do not agree about is refused here, and numbers too large to reckon with.
+        with np.errstate(over="ignore"):
+            self.planner().plan(self.readings(0.0))
         for name, value, among in (
             ("split", point.split, [cut.name for cut in model.cuts]),
             ("weight_bits", point.weight_bits, model.weight_bits),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,7 +168,7 @@ def test_missing_and_unknown_keys(written: Path) -> None:
         ("? {a: 1}\n: 2", "is not YAML"),
         ("\x00", "is not YAML"),
         ("#" * (plain.MAX_BYTES + 1), "is larger than"),
-        ("a: " + "9" * 10_000, "is not YAML|format: want 1"),
+        ("a: " + "9" * 10_000, r"is not YAML|format: want 1"),
     ],
 )
 def test_hostile_files_are_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -207,7 +208,7 @@ def _paths(tree: object, at: tuple[str | int, ...] = ()) -> list[tuple[str | int
 @given(st.sampled_from(_paths(_TREE)), _VALUES)
 def test_any_value_anywhere_is_taken_or_refused_properly(keys, value) -> None:
     """No other exception; and what is taken can be planned with."""
-    tree = yaml.safe_load(yaml.safe_dump(_TREE))
+    tree = copy.deepcopy(_TREE)
     holder = tree
     for key in keys[:-1]:
         holder = holder[key]
