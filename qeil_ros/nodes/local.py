@@ -14,7 +14,8 @@ from qeil_ros.codec import REFERENCES
 from qeil_ros.models.features import FeatureReader
 from qeil_ros.models.folder import ModelFolder
 from qeil_ros.models.tasks import Answer
-from qeil_ros.safety.cost import Cost, RunTimes
+from qeil_ros.safety.cost import Cost
+from qeil_ros.safety.run_times import RunTimes
 
 __all__ = ["LocalModel"]
 
@@ -24,7 +25,7 @@ class LocalModel:
 
     Args:
         threads: threads of one part.
-        warm_up_runs: runs timed at the start, for the first estimate of a run's time.
+        warm_up_runs: runs timed at the start, for the first estimate of a run's time; one before them is not.
 
     Raises:
         ModelError: a part is there but cannot be loaded.
@@ -39,10 +40,15 @@ class LocalModel:
         self._times = {name: RunTimes() for name in self._parts}
         self._lock = threading.Lock()
         for name, part in self._parts.items():
-            for features in _samples((1, *part.split.shape), part.split.dtype, warm_up_runs):
+            # The very first run prepares what is kept for all others: it says nothing about them.
+            for number, features in enumerate(
+                _samples((1, *part.split.shape), part.split.dtype, warm_up_runs + 1)
+            ):
                 started_s = time.monotonic()
                 part.run(features)
-                self._times[name].add(time.monotonic() - started_s)
+                ended_s = time.monotonic()
+                if number:
+                    self._times[name].add(ended_s - started_s, ended_s)
 
     @property
     def splits(self) -> list[str]:
@@ -50,10 +56,10 @@ class LocalModel:
         return list(self._parts)
 
     def cost(self, split: str) -> Cost | None:
-        """What a run takes, of late; None where there is no local part for that cut."""
+        """What a run would take that begins now; None where there is no local part for that cut."""
         with self._lock:
             times = self._times.get(split)
-            return times.cost() if times else None
+            return times.cost(time.monotonic()) if times else None
 
     def keep(self, split: str, data: Any) -> Any:
         """Decodes a frame to which later ones may refer, and keeps it for them; gives what `run` takes.
@@ -77,9 +83,10 @@ class LocalModel:
         reader = self._readers[split]
         features = reader.features(reader.read(data) if coded is None else coded)
         (answer,) = self._parts[split].run(features[None])
-        took_s = time.monotonic() - started_s
+        ended_s = time.monotonic()
+        took_s = ended_s - started_s
         with self._lock:
-            self._times[split].add(took_s)
+            self._times[split].add(took_s, ended_s)
         return answer, took_s
 
 
