@@ -1,60 +1,14 @@
-"""Energy spent, and where temperature and energy are heading: first order only, else NaN."""
+"""Where a temperature is heading, and how far such forecasts were off."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from enum import Enum
 
-from qeil_ros.platform.readings import Quality, Reading, unread
+from .thermal import ThermalModel
 
-__all__ = ["EnergyMeter", "Trend"]
-
-
-class EnergyMeter:
-    """The integral of power over time, and what it leaves of a budget.
-
-    Between two readings the power is taken to run in a straight line. Over a gap without readings the last
-    power is taken to have gone on: energy that nobody measured was spent all the same, and the quality says
-    modelled.
-    """
-
-    def __init__(self) -> None:
-        self.spent_j = 0.0
-        self._last: tuple[float, float] | None = None  # time [s], power [W]
-        self._quality = Quality.NONE
-        self._source = ""
-
-    def add(self, power: Reading) -> None:
-        """The machine's power at `power.time_s`; times must not run backwards."""
-        if not power.good:
-            if self._last is not None:
-                self._advance(power.time_s, self._last[1])
-                self._quality = max(self._quality, Quality.MODELLED)
-            return
-        if self._last is not None:
-            self._advance(power.time_s, (self._last[1] + power.value) / 2)
-        self._last = (power.time_s, power.value)
-        self._quality, self._source = max(self._quality, power.quality), power.source
-
-    def readings(self, budget_j: float, now_s: float) -> list[Reading]:
-        """Readings "energy/spent" and, with a budget above 0, "energy/left" [J]."""
-        if self._last is None:
-            found = [unread("energy/spent", "J", "", now_s, "no power reading yet")]
-            if budget_j > 0:
-                found.append(unread("energy/left", "J", "", now_s, "no power reading yet"))
-            return found
-        source = f"integral of {self._source}"
-        found = [Reading("energy/spent", self.spent_j, "J", source, self._quality, now_s)]
-        if budget_j > 0:
-            left_j = budget_j - self.spent_j
-            found.append(Reading("energy/left", left_j, "J", f"budget less {source}", self._quality, now_s))
-        return found
-
-    def _advance(self, now_s: float, power_w: float) -> None:
-        assert self._last is not None
-        passed_s = max(0.0, now_s - self._last[0])
-        self.spent_j += power_w * passed_s
-        self._last = (max(now_s, self._last[0]), self._last[1])
+__all__ = ["Method", "PastError", "Trend", "ZoneForecast"]
 
 
 class Trend:
@@ -85,3 +39,93 @@ class Trend:
         spread = sum((time_s - mean_s) ** 2 for time_s, _ in self._points)
         slope = sum((time_s - mean_s) * (value - mean) for time_s, value in self._points) / spread
         return mean + slope * (now_s + horizon_s - mean_s)
+
+
+class PastError:
+    """Forecasts kept until their time has come, then compared with what came.
+
+    Args:
+        every_s: one forecast is kept in that time [s].
+        most: errors kept, the latest ones.
+        gap_s: what came is interpolated between two values; not over a gap longer than this [s].
+    """
+
+    def __init__(self, every_s: float = 1.0, most: int = 120, gap_s: float = 30.0) -> None:
+        self._every_s, self._gap_s = every_s, gap_s
+        self._due: deque[tuple[float, float]] = deque(maxlen=1024)  # time [s], forecast
+        self._errors: deque[float] = deque(maxlen=most)
+        self._last: tuple[float, float] | None = None
+        self._kept_s = -math.inf
+        self._typical = math.nan
+
+    @property
+    def typical(self) -> float:
+        """The median of the absolute errors; NaN before the first forecast came due."""
+        return self._typical
+
+    def worst(self) -> float:
+        """The largest of the absolute errors; NaN before the first."""
+        return max(self._errors, default=math.nan)
+
+    def came(self, value: float, now_s: float) -> list[float]:
+        """What is measured now; the errors (forecast less measured) of forecasts that came due by now."""
+        if not math.isfinite(value):
+            return []
+        last, self._last = self._last, (now_s, value)
+        errors = []
+        while self._due and self._due[0][0] <= now_s:
+            due_s, forecast = self._due.popleft()
+            if last is None or now_s - last[0] > self._gap_s or due_s < last[0]:
+                continue
+            share = (due_s - last[0]) / (now_s - last[0]) if now_s > last[0] else 1.0
+            errors.append(forecast - (last[1] + share * (value - last[1])))
+        if errors:
+            self._errors.extend(map(abs, errors))
+            ordered = sorted(self._errors)
+            self._typical = ordered[(len(ordered) - 1) // 2]
+        return errors
+
+    def keep(self, forecast: float, horizon_s: float, now_s: float) -> None:
+        """A forecast made now for `horizon_s` ahead."""
+        if math.isfinite(forecast) and now_s - self._kept_s >= self._every_s:
+            self._kept_s = now_s
+            self._due.append((now_s + horizon_s, forecast))
+
+
+class Method(str, Enum):
+    """What a forecast rests on."""
+
+    NONE = ""
+    TREND = "trend"
+    MODEL = "model"
+
+
+class ZoneForecast:
+    """One temperature: the thermal model where the load has told enough to identify it, else the trend.
+
+    Args:
+        horizon_s: for which past errors are kept [s].
+    """
+
+    def __init__(self, horizon_s: float) -> None:
+        self.horizon_s = horizon_s
+        self.model = ThermalModel()
+        self.trend = Trend()
+        self.error = PastError()
+        self._load_name = ""
+
+    def add(self, temperature_c: float, load: float, load_name: str, now_s: float) -> None:
+        """A temperature, and the load of the time before it, in units that `load_name` stands for."""
+        if load_name and load_name != self._load_name:  # another unit: what was learnt means nothing now
+            self.model, self._load_name = ThermalModel(), load_name
+        self.trend.add(temperature_c, now_s)
+        self.model.add(temperature_c, load, now_s)
+        self.error.came(temperature_c, now_s)
+        self.error.keep(self.forecast_c(self.horizon_s, now_s)[0], self.horizon_s, now_s)
+
+    def forecast_c(self, horizon_s: float, now_s: float) -> tuple[float, Method]:
+        """The temperature then if the load stays as it is; NaN with too little to go by."""
+        if self.model.identified:
+            return self.model.forecast_c(horizon_s), Method.MODEL
+        ahead_c = self.trend.forecast(horizon_s, now_s)
+        return ahead_c, Method.NONE if math.isnan(ahead_c) else Method.TREND

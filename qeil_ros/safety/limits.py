@@ -12,7 +12,19 @@ from glob import escape
 from qeil_ros.platform.readings import Reading
 from qeil_ros.platform.sysfs import TripPoints
 
-__all__ = ["Finding", "Level", "Limit", "LimitWatch", "findings", "temperature_limit", "worst"]
+__all__ = [
+    "Finding",
+    "Level",
+    "Limit",
+    "LimitWatch",
+    "battery_limit",
+    "budget_limit",
+    "findings",
+    "memory_limit",
+    "power_limit",
+    "temperature_limit",
+    "worst",
+]
 
 
 class Level(IntEnum):
@@ -63,6 +75,23 @@ class Limit:
     def concerns(self, reading: Reading) -> bool:
         return self.set and fnmatchcase(reading.name, self.pattern)
 
+    def exposure(self, value: float) -> float:
+        """How far a value is on the way from the warning to the throttle threshold, 0 to 1; NaN for NaN.
+
+        Where only one of the two is set there is no way between them: 0 before it, 1 from there on.
+        """
+        if math.isnan(value):
+            return math.nan
+        sign = -1 if self.falling else 1
+        warning, throttle = sign * self.warning, sign * self.throttle
+        if math.isnan(throttle):
+            throttle = sign * self.critical
+        if math.isnan(warning) or warning >= throttle:
+            return float(sign * value >= throttle)
+        if math.isnan(throttle):
+            return 0.0
+        return min(1.0, max(0.0, (sign * value - warning) / (throttle - warning)))
+
     def level(self, value: float, held: Level = Level.CLEAR) -> Level:
         """The level of a value; `held` is the level in force so far, kept until the value is clear of it."""
         sign = -1 if self.falling else 1
@@ -104,15 +133,17 @@ class LimitWatch:
     """The limits over time: with hysteresis, and with an eye on sensors that die.
 
     A sensor that once gave values and has given none for `grace_s` counts as one at its throttle threshold:
-    the worst that can be assumed without stopping the robot for a loose wire. A limit on something that
-    never gave a value is listed in `blind`: it cannot be held, and the operator has to know.
+    the worst that can be assumed without stopping the robot for a loose wire. So does a limit for which
+    nothing has ever given a value within `blind_s` (a battery's topic may take its time); it is listed in
+    `blind` from the beginning.
     """
 
-    def __init__(self, limits: Iterable[Limit], grace_s: float = 1.0) -> None:
+    def __init__(self, limits: Iterable[Limit], grace_s: float = 1.0, blind_s: float = 5.0) -> None:
         self.set_limits(limits)
-        self.grace_s = grace_s
+        self.grace_s, self.blind_s = grace_s, blind_s
         self.blind: list[str] = []
         """Patterns of limits that nothing readable has matched so far."""
+        self._blind_since_s: dict[str, float] = {}
         self._held: dict[tuple[str, str], Level] = {}  # pattern and reading name
         self._good_s: dict[str, float] = {}
 
@@ -130,6 +161,14 @@ class LimitWatch:
             if not any(reading.name in self._good_s for reading in concerned):
                 blind.append(limit.pattern)
         self.blind = blind
+        self._blind_since_s = {pattern: self._blind_since_s.get(pattern, now_s) for pattern in blind}
+        for pattern, since_s in self._blind_since_s.items():
+            if now_s - since_s >= self.blind_s:
+                reason = (
+                    f"nothing readable stands for the limit on {pattern}; after {self.blind_s:g} s it is "
+                    "taken to be reached: fit a sensor for it, or remove the limit"
+                )
+                found.append(Finding(Level.THROTTLE, pattern, reason))
         return sorted(found, key=lambda finding: -finding.level)
 
     def _judge(self, limit: Limit, reading: Reading, now_s: float) -> Finding | None:
@@ -167,6 +206,28 @@ def temperature_limit(name: str, trips: TripPoints, release_c: float = 3.0) -> L
     if critical_c < throttle_c:  # a passive point just below the critical one
         throttle_c = critical_c
     return Limit(escape(name), throttle_c - 5.0, throttle_c, critical_c, release_c)
+
+
+def power_limit(power_w: float) -> Limit:
+    """A limit on the machine's power; warning at nine tenths of it. It has no critical level."""
+    return Limit("power/total", 0.9 * power_w, power_w, release=0.05 * power_w)
+
+
+def memory_limit(percent: float) -> Limit:
+    """A limit on the memory in use; warning 5 percent points before it. It has no critical level."""
+    return Limit("memory/used", max(0.0, percent - 5.0), percent, release=2.0)
+
+
+def budget_limit(budget_j: float) -> Limit:
+    """A limit on the energy that is left: warning at a fifth, throttle at a tenth, critical when spent."""
+    return Limit("energy/left", 0.2 * budget_j, 0.1 * budget_j, 0.0, falling=True)
+
+
+def battery_limit(floor_percent: float) -> Limit:
+    """A limit on every battery's charge: critical at its floor, throttle 5 points above, warning 10."""
+    return Limit(
+        "battery/charge*", floor_percent + 10.0, floor_percent + 5.0, floor_percent, release=1.0, falling=True
+    )
 
 
 def _finding(limit: Limit, reading: Reading, level: Level) -> Finding:

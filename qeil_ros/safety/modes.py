@@ -6,6 +6,8 @@
 | CONSTRAINED | a limit is near or reached, or the link is degraded | a lower rate, or fewer bits |
 | LOCAL | the link is down | no offboard computer; the caps of CONSTRAINED where a limit is near as well |
 | HOLD | a limit is critical | nothing |
+
+An operator may pin a mode: the robot is then in that one or in one that permits less.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from enum import IntEnum
 from .latch import Latch
 from .limits import Finding, Level, worst
 from .link import Link
-from .permit import Caps, OperatingPoint, Route, cap
+from .permit import Caps, OperatingPoint, Route, at_most, cap
 
 __all__ = ["Decision", "Mode", "ModeMachine", "restrict"]
 
@@ -33,12 +35,22 @@ class Mode(IntEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """The mode, what it rests on, and why; `reasons` is empty exactly when the mode is NOMINAL."""
+    """The mode, what it rests on, and why; `reasons` is empty exactly when the mode is NOMINAL.
+
+    Attributes:
+        pinned: the least restricted mode that the operator leaves; NOMINAL: he pins nothing.
+    """
 
     mode: Mode
     level: Level
     link: Link
     reasons: tuple[str, ...]
+    pinned: Mode = Mode.NOMINAL
+
+    @property
+    def least_route(self) -> Route:
+        """The freest route that the mode leaves."""
+        return {Mode.LOCAL: Route.LOCAL, Mode.HOLD: Route.HOLD}.get(self.mode, Route.OFFBOARD)
 
 
 class ModeMachine:
@@ -56,6 +68,11 @@ class ModeMachine:
     def __init__(self, dwell_s: float, link_dwell_s: float) -> None:
         self._level = Latch(dwell_s, Level.CLEAR)
         self._link = Latch(link_dwell_s, Link.UP, stepwise=False)
+        self._pinned, self._pin_reason = Mode.NOMINAL, ""
+
+    def pin(self, mode: Mode, reason: str = "") -> None:
+        """No mode that permits more than this one from now on; NOMINAL lifts it. A limit is never lifted."""
+        self._pinned, self._pin_reason = mode, reason
 
     def set_dwell(self, dwell_s: float, link_dwell_s: float) -> None:
         self._level.dwell_s, self._link.dwell_s = dwell_s, link_dwell_s
@@ -73,7 +90,11 @@ class ModeMachine:
         if held_link > Link.UP:
             held = f"link held {held_link.name.lower()} for {self._link.dwell_s:g} s"
             reasons.append(f"link {link.name.lower()}: {link_reason}" if held_link == link else held)
-        return Decision(_mode(level, held_link), level, held_link, tuple(reasons))
+        pinned = self._pinned
+        if pinned:
+            why = f": {self._pin_reason}" if self._pin_reason else ""
+            reasons.append(f"pinned to {pinned.name.lower()} by the operator{why}")
+        return Decision(max(_mode(level, held_link), pinned), level, held_link, tuple(reasons), pinned)
 
 
 def _mode(level: Level, link: Link) -> Mode:
@@ -87,9 +108,7 @@ def _mode(level: Level, link: Link) -> Mode:
 def restrict(point: OperatingPoint, decision: Decision, caps: Caps) -> OperatingPoint:
     """The point as the decision has it; never anything raised. A route of HOLD or LOCAL asked for stays."""
     point = cap(point, decision.level, caps)
-    if decision.link == Link.DOWN:
-        point = replace(point, route=max(point.route, Route.LOCAL))
-    bits = caps.degraded_feature_bits
-    if decision.link == Link.DEGRADED and bits and (point.feature_bits == 0 or point.feature_bits > bits):
-        point = replace(point, feature_bits=bits)
+    point = replace(point, route=max(point.route, decision.least_route))
+    if decision.link == Link.DEGRADED:
+        point = replace(point, feature_bits=at_most(point.feature_bits, caps.degraded_feature_bits))
     return point

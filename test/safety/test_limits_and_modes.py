@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qeil_ros.platform import Quality, Reading, TripPoints, unread
-from qeil_ros.safety.forecast import EnergyMeter, Trend
+from qeil_ros.safety.energy import EnergyMeter, Mission
+from qeil_ros.safety.forecast import Trend
 from qeil_ros.safety.guard import Guard, GuardConfig
 from qeil_ros.safety.limits import Level, Limit, LimitWatch, findings, temperature_limit, worst
 from qeil_ros.safety.link import Link
@@ -243,14 +244,14 @@ class TestModes:
 
 class TestEnergyAndTrend:
     def test_energy_is_the_integral_of_power(self):
-        meter = EnergyMeter()
-        assert not meter.readings(0.0, 0.0)[0].good
+        meter, budget = EnergyMeter(), Mission(budget_j=100.0)
+        assert not meter.readings(budget, math.nan, 0.0)[0].good
         for now_s, value_w in ((0.0, 10.0), (1.0, 10.0), (2.0, 20.0)):
             meter.add(power(value_w, now_s))
-        spent, left = meter.readings(100.0, 2.0)
+        spent, left = meter.readings(budget, math.nan, 2.0)
         assert (spent.value, spent.quality) == (pytest.approx(25.0), Quality.MEASURED)
         assert left.value == pytest.approx(75.0) and left.name == "energy/left"
-        assert len(meter.readings(0.0, 2.0)) == 1
+        assert len(meter.readings(Mission(), math.nan, 2.0)) == 1
 
     def test_gap_is_filled_with_the_last_power_and_is_no_measurement(self):
         meter = EnergyMeter()
@@ -258,10 +259,10 @@ class TestEnergyAndTrend:
         meter.add(power(10.0, 1.0))
         for now_s in (2.0, 3.0, 4.0):
             meter.add(unread("power/total", "W", "", now_s, "gone"))
-        (spent,) = meter.readings(0.0, 4.0)
+        (spent,) = meter.readings(Mission(), math.nan, 4.0)
         assert (spent.value, spent.quality) == (pytest.approx(30.0), Quality.MODELLED)
         meter.add(power(20.0, 5.0))
-        assert meter.readings(0.0, 5.0)[0].value == pytest.approx(45.0)
+        assert meter.readings(Mission(), math.nan, 5.0)[0].value == pytest.approx(45.0)
 
     def test_trend_continues_a_straight_line(self):
         trend = Trend(window_s=10.0)
@@ -296,9 +297,9 @@ class TestGuard:
         assert verdict.forecast.energy_j == pytest.approx(50.0)
 
     def test_heat_slows_and_says_why(self):
-        verdict = self.step(self.guard(), 0.0, temperature(75.0))
+        verdict = self.step(self.guard(), 0.0, temperature(72.0))
         assert verdict.point.rate_hz == 10.0
-        assert verdict.point.reason == "temperature/cpu 75 C over its warning limit of 70 C"
+        assert verdict.point.reason.startswith("temperature/cpu 72 C over its warning limit of 70 C; ")
 
     def test_energy_budget_ends_in_hold(self):
         budget = Limit("energy/left", 20.0, 10.0, 0.0, falling=True)
