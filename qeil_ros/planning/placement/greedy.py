@@ -21,7 +21,7 @@ def printed(problem: Problem) -> Assignment:
     Memory may come out overdrawn: `Problem.check` says so.
 
     Raises:
-        Refused: an end does not fit the best device, or a layer none: there the printed index leaves the list.
+        Refused: an end does not fit the best device, or a layer none (the printed index leaves the list).
     """
     ranked = _ranked(problem)
     devices, need = problem.devices, problem.tables.need_bytes
