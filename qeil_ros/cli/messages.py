@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from qeil_ros.nodes.message_text import interface_name
+
 from .errors import CliError
 from .ros import load_interface
 
@@ -19,13 +21,6 @@ _SEQUENCE = re.compile(r"(?:sequence<(?P<item>[^,<>]+(?:<\d+>)?)(?:, ?\d+)?>|(?P
 
 def is_message(value: Any) -> bool:
     return hasattr(value, "get_fields_and_field_types")
-
-
-def interface_name(kind: Any) -> str:
-    """`pkg/msg/Name` of a message class or instance."""
-    cls = kind if isinstance(kind, type) else type(kind)
-    package, section = cls.__module__.split(".")[:2]
-    return f"{package}/{section}/{cls.__name__}"
 
 
 def to_plain(

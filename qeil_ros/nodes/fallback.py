@@ -14,10 +14,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rclpy.clock import Clock, ClockType
+
 from qeil_ros.codec import MissingReferenceError
 from qeil_ros.models.folder import ModelFolder
 from qeil_ros.models.schema import shown
-from qeil_ros.msg import FeatureFrame, FeatureReceipt, InferenceResult, OffboardStatus, OperatingPoint
+from qeil_ros.msg import (
+    FallbackStatus,
+    FeatureFrame,
+    FeatureReceipt,
+    InferenceResult,
+    OffboardStatus,
+    OperatingPoint,
+)
 from qeil_ros.safety.arbiter import Arbiter, ArbiterConfig, Key, Publish, Source
 from qeil_ros.safety.checks import answer_problem, duration
 from qeil_ros.safety.link import Link, LinkConfig, LinkMonitor
@@ -26,6 +35,7 @@ from . import qos
 from .answering import Answering
 from .arrival import arrival_s, informed
 from .diagnostics import Diagnostics, qos_problems
+from .fallback_status import AnswerFigures, fallback_status
 from .lifecycle import ManagedNode
 from .local import LocalModel
 from .main import run
@@ -36,6 +46,7 @@ from .recent import Recent
 from .results import Frame, Reply, message_of, result
 
 _LOG_EVERY_S = 5.0
+_STATUS_S = 0.5
 _NEXT_CONFIGURE = "takes effect when the node is configured next"
 _NEXT_ACTIVATE = "takes effect when the node is activated next"
 
@@ -91,7 +102,7 @@ class Parameters(NodeParameters):
 
 class FallbackNode(ManagedNode):
     """See the module's docstring. Subscribes `features`, `offboard/result`, `offboard/status`,
-    `operating_point`; publishes `result`, `features/receipt`, `/diagnostics`.
+    `operating_point`; publishes `result`, `features/receipt`, `fallback/status`, `/diagnostics`.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -107,6 +118,9 @@ class FallbackNode(ManagedNode):
         self._link_state: tuple[Link, str] = (Link.UNKNOWN, "")
         self._receipts, self._common = Receipts(), Key(0, 0)
         self._receipt: Any = None
+        self._status: Any = None
+        self._status_timer: Any = None
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._total_s = {source: Recent(window_s=10.0) for source in Source}
         self._total_lock = threading.Lock()
 
@@ -117,6 +131,7 @@ class FallbackNode(ManagedNode):
         self._local = LocalModel(folder, threads=self.params.threads, warm_up_runs=self.params.warm_up_runs)
         self._results = self.create_lifecycle_publisher(InferenceResult, "result", qos.RESULTS)
         self._receipt = self.create_lifecycle_publisher(FeatureReceipt, "features/receipt", qos.RECEIPTS)
+        self._status = self.create_lifecycle_publisher(FallbackStatus, "fallback/status", qos.LATEST)
         self._folder = folder
         say = self.diagnostics
         for name in (
@@ -148,7 +163,13 @@ class FallbackNode(ManagedNode):
         self._answering = Answering(
             Arbiter(self._config()), self._publish, self._answer_locally, self._prepare, self._failed
         )
-        self._answering.start()
+        answering = self._answering
+        self._figures, self._server = AnswerFigures(), None
+        answering.start()
+        # A steady clock: the status does not pause with a simulation. Told on the thread that knows it all.
+        self._status_timer = self.create_timer(
+            _STATUS_S, lambda: answering.post(self._tell), clock=self._steady
+        )
         for kind, topic, callback, profile in (
             (FeatureFrame, "features", self._on_features, qos.FEATURES),
             (InferenceResult, "offboard/result", self._on_answer, qos.RESULTS),
@@ -160,6 +181,9 @@ class FallbackNode(ManagedNode):
     def deactivate(self) -> None:
         while self._inputs:
             self.destroy_subscription(self._inputs.pop())
+        if self._status_timer is not None:
+            self.destroy_timer(self._status_timer)
+            self._status_timer = None
         if self._answering is not None:
             self._answering.stop("the fallback node was deactivated")
             self._report()
@@ -170,7 +194,8 @@ class FallbackNode(ManagedNode):
         if self._results is not None:
             self.destroy_lifecycle_publisher(self._results)
             self.destroy_lifecycle_publisher(self._receipt)
-            self._results = self._receipt = None
+            self.destroy_lifecycle_publisher(self._status)
+            self._results = self._receipt = self._status = None
         self._local = None
         self._folder = None
 
@@ -244,6 +269,7 @@ class FallbackNode(ManagedNode):
         arrived_s = arrival_s(info)
 
         def beat(now_s: float) -> Any:
+            self._server = message
             self._link.hear(
                 message.run, message.sequence, message.period_s, arrived_s, trouble=trouble, refusal=refusal
             )
@@ -298,7 +324,10 @@ class FallbackNode(ManagedNode):
     def _prepare(self, now_s: float) -> float:
         """Says whether to wait for the offboard computer; returns when that may change by itself [s]."""
         assert self._answering is not None
-        state, reason = self._link_state = self._link.state(now_s)
+        before, (state, reason) = self._link_state[0], self._link.state(now_s)
+        self._link_state = state, reason
+        if state != before:
+            self._tell(now_s)
         # The node's own point and its safe point are the same: no supervisor is needed to fail over.
         own = Point("", 0, 0.0)
         eager = ""
@@ -321,10 +350,20 @@ class FallbackNode(ManagedNode):
         self._results.publish(message)
         if action.waited:
             self._link.outcome(action.source == Source.OFFBOARD, now_s)
+        self._figures.add(action.frame.message, message, action.waited, now_s)
         with self._total_lock:
             self._total_s[action.source].add(message.total_s, now_s)
         if action.source == Source.NONE:
             self.get_logger().warning(f"no answer: {action.reason}", throttle_duration_sec=_LOG_EVERY_S)
+
+    def _tell(self, now_s: float) -> tuple[()]:
+        """Publishes what the supervisor wants to know; decides nothing."""
+        state, reason = self._link_state
+        link, figures = self._link, self._link.figures(now_s)
+        status = fallback_status(self._figures, state, reason, figures, link.restarts, self._server, now_s)
+        status.header.stamp = self.get_clock().now().to_msg()
+        self._status.publish(status)
+        return ()
 
     # --- the local model, on its own thread
 

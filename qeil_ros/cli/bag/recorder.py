@@ -12,10 +12,12 @@ from typing import Any
 from rosbags.rosbag2 import Writer
 from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
 
+from qeil_ros.nodes.message_text import definition_text
+
 from .. import qos
 from ..errors import CliError
 from ..ros import hidden, load_interface
-from .storage import STORAGES, definition_text, recorded_profile, type_hash
+from .storage import STORAGES, recorded_profile, type_hash
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@ them."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.rosbag2.enums import StoragePlugin
 
-from .. import messages
+from qeil_ros.nodes.message_text import interface_name
+
 from ..errors import CliError
 from ..ros import load_interface
 
@@ -119,52 +119,6 @@ def _from_definition(name: str, text: str) -> Any:
         raise CliError(f"the recording's definition of {name} cannot be read: {error}") from error
 
 
-_PRIMITIVES = {"boolean": "bool", "octet": "byte", "float": "float32", "double": "float64"}
-_ARRAY = re.compile(r"(?:sequence<(?P<item>.+?)(?:, ?(?P<bound>\d+))?>|(?P<fixed>[^\[\]]+)\[(?P<size>\d+)\])")
-_BOUNDED_STRING = re.compile(r"(w?string)<(\d+)>")
-_RULE = "=" * 80
-
-
-def definition_text(cls: Any) -> str:
-    """The `.msg` text of a class and of all that it uses, as mcap files carry it. From the class alone, so
-    it has no comments and no constants; neither changes the bytes or the type's hash."""
-    seen: dict[str, str] = {}
-
-    def visit(kind: Any) -> None:
-        name = messages.interface_name(kind)
-        if name in seen:
-            return
-        lines, nested = [], []
-        for field, typename in kind.get_fields_and_field_types().items():
-            text, inner = _field(typename)
-            lines.append(f"{text} {field}")
-            nested += [inner] if inner else []
-        seen[name] = "\n".join(lines) + "\n"
-        for inner in nested:
-            visit(load_interface(inner))
-
-    visit(cls)
-    (_, main), *rest = seen.items()
-    return main + "".join(f"{_RULE}\nMSG: {name.replace('/msg/', '/')}\n{text}" for name, text in rest)
-
-
-def _field(typename: str) -> tuple[str, str | None]:
-    """A field type as `.msg` writes it, and the message type in it."""
-    match = _ARRAY.fullmatch(typename)
-    if match is None:
-        bounded = _BOUNDED_STRING.fullmatch(typename)
-        if bounded is not None:
-            return f"{bounded[1]}<={bounded[2]}", None
-        if "/" in typename:
-            package, base = typename.split("/")[0], typename.split("/")[-1]
-            return f"{package}/{base}", f"{package}/msg/{base}"
-        return _PRIMITIVES.get(typename, typename), None
-    text, inner = _field((match["item"] or match["fixed"]).strip())
-    if match["fixed"]:
-        return f"{text}[{match['size']}]", inner
-    return f"{text}[<={match['bound']}]" if match["bound"] else f"{text}[]", inner
-
-
 def type_hash(cls: Any, text: str) -> str:
     """The RIHS01 hash of a class; computed from its definition where the class does not say it."""
     info = getattr(cls, "__type_info__", None)
@@ -172,7 +126,7 @@ def type_hash(cls: Any, text: str) -> str:
         return str(info.hash)
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-    name = messages.interface_name(cls)
+    name = interface_name(cls)
     store = get_typestore(Stores.EMPTY)
     store.register(get_types_from_msg(text, name))
     return store.hash_rihs01(name)
