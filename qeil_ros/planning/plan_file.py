@@ -10,17 +10,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from . import plain
 from .corrections import Corrections
+from .device import Power
 from .link import Link, Load
 from .plain import FileError
 from .planner import Goals, Machines, Model, OperatingPoint, Planner, Readings
 
-__all__ = ["FORMAT", "FileError", "PlanFile", "Power", "local_name", "read", "split_of", "write"]
+__all__ = ["FORMAT", "FileError", "Measure", "PlanFile", "local_name", "read", "split_of", "write"]
 
 FORMAT = 1
 MOST_POINTS = 1 << 15
@@ -41,20 +41,22 @@ def split_of(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Power:
-    """Where the powers of a machine come from; without any, its energy is not known and counted as 0 J.
+class Measure:
+    """What the loss of a plan's cuts counts: how far a score is below the best possible one.
 
     Attributes:
-        source: what was read, or who stated it.
-        quality: "measured" on this machine; "modelled": stated, or by a model; "none": not known.
+        score: its name, as `qeil evaluate` has it. best: the value of no loss.
+        data: what it was measured on. frames: how many of them.
     """
 
-    source: str = ""
-    quality: Literal["none", "measured", "modelled"] = "none"
+    score: str
+    best: float = 1.0
+    data: str = ""
+    frames: int = 0
 
-    @property
-    def known(self) -> bool:
-        return self.quality != "none"
+    def quality(self, loss: float) -> float:
+        """The score."""
+        return self.best - loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,6 @@ class PlanFile:
 
     Attributes:
         model_name, model_digest: of the model folder (`ModelFolder.digest`); a plan is for no other.
-        measure: what the loss of the model's cuts counts, and on what it was measured.
         model: its cuts; the robot alone is a cut of its own, `local_name(split)`, which does not travel.
         point: the best one with `link` and `load`, which were assumed, not measured.
         agent_power, server_power: where the machines' powers come from.
@@ -75,7 +76,7 @@ class PlanFile:
 
     model_name: str
     model_digest: str
-    measure: str
+    measure: Measure
     model: Model
     machines: Machines
     goals: Goals

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from qeil_ros.planning import plain, plan_file
 from qeil_ros.planning.cost import Cut, Side, WidthCurve
+from qeil_ros.planning.device import Power
 from qeil_ros.planning.link import Link, Load
-from qeil_ros.planning.plan_file import FileError, PlanFile, Power
+from qeil_ros.planning.plan_file import FileError, Measure, PlanFile
 from qeil_ros.planning.planner import Goals, Machines, Model, Planner
 
 BITS = (2, 4, 8)
@@ -54,7 +55,7 @@ def plan() -> PlanFile:
     point = Planner(model, machines, goals).plan(plan_file.Readings(0.0, link, load)).point
     assert point is not None
     return PlanFile(
-        "a model", "0f" * 32, "1 - exact match", model, machines, goals, link, point, load,
+        "a model", "0f" * 32, Measure("exact_match"), model, machines, goals, link, point, load,
         Power("stated", "modelled"), Power(), ("the link is assumed",),
     )  # fmt: skip
 
