@@ -103,7 +103,7 @@ def node_costs(graph: Graph, shapes: Shapes) -> list[NodeCost]:
                 macs=macs,
                 flops=2 * macs + other,
                 weight_bytes=first_use.get(index, 0),
-                activation_bytes=sum(_bytes(shapes, name) for name in node.output),
+                activation_bytes=sum(tensor_bytes(shapes, name) for name in node.output),
                 counted=counted,
             )
         )
@@ -170,16 +170,17 @@ def _live_bytes(graph: Graph, shapes: Shapes) -> list[int]:
     """Bytes of all tensors that exist while each node of the path runs."""
     last = {name: index for index, node in enumerate(graph.path) for name in graph.reads(node)}
     last |= {name: len(graph.path) for name in graph.outputs}
-    alive = {graph.image: _bytes(shapes, graph.image)}
+    alive = {graph.image: tensor_bytes(shapes, graph.image)}
     live = []
     for index, node in enumerate(graph.path):
-        alive |= {name: _bytes(shapes, name) for name in node.output}
+        alive |= {name: tensor_bytes(shapes, name) for name in node.output}
         live.append(sum(alive.values()))
         alive = {name: size for name, size in alive.items() if last.get(name, -1) > index}
     return live
 
 
-def _bytes(shapes: Shapes, name: str) -> int:
+def tensor_bytes(shapes: Shapes, name: str) -> int:
+    """Size of an activation of one image [bytes]; 0 where it was not measured."""
     tensor = shapes.tensors.get(name)
     return tensor.elements * tensor.itemsize if tensor is not None else 0
 
