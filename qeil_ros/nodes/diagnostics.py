@@ -13,7 +13,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 
-__all__ = ["Diagnostics", "qos_problems"]
+__all__ = ["Diagnostics", "Part", "qos_problems"]
 
 _SEVERITY = {
     level: rank
@@ -24,30 +24,15 @@ _SEVERITY = {
 _RECENT_S = 5.0
 
 
-class Diagnostics:
-    """Counters, values and standing conditions of one node, published once a second in every lifecycle state.
+class Part:
+    """Values, counters and standing conditions that make one DiagnosticStatus. Thread-safe."""
 
-    Thread-safe. `sources` are called before each publication, on the executor: the place to set values that
-    are cheaper to look up than to keep.
-
-    Args:
-        node: the node that reports.
-        hardware_id: what the figures are about, for example the robot's or the model's name.
-    """
-
-    def __init__(self, node: Node, hardware_id: str = "", period_s: float = 1.0) -> None:
-        self.hardware_id = hardware_id
-        self.sources: list[Callable[[], None]] = []
-        self._node = node
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counters: Counter[str] = Counter()
         self._values: dict[str, str] = {}
         self._conditions: dict[str, tuple[Any, str]] = {}
         self._events: dict[str, tuple[float, Any, str]] = {}
-        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        # A steady clock: diagnostics must not stop with a paused simulation.
-        clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = node.create_timer(period_s, self.publish, clock=clock)
 
     def count(self, name: str, more: int = 1) -> None:
         """Adds to a counter; naming it with `more=0` shows it as 0 from the start."""
@@ -77,7 +62,13 @@ class Diagnostics:
             self._counters[name] += 1
             self._events[name] = (time.monotonic(), level, message)
 
-    def report(self) -> DiagnosticStatus:
+    def clear(self) -> None:
+        """Forgets values and conditions; counters stay."""
+        with self._lock:
+            self._values.clear()
+            self._conditions.clear()
+
+    def status(self, name: str, hardware_id: str) -> DiagnosticStatus:
         """The present state as a message."""
         now = time.monotonic()
         with self._lock:
@@ -87,18 +78,55 @@ class Diagnostics:
         found.sort(key=lambda entry: _SEVERITY[entry[0]], reverse=True)
         return DiagnosticStatus(
             level=found[0][0] if found else DiagnosticStatus.OK,
-            name=self._node.get_fully_qualified_name().lstrip("/"),
+            name=name,
             message="; ".join(message for _, message in found) or "OK",
-            hardware_id=self.hardware_id,
+            hardware_id=hardware_id,
             values=[KeyValue(key=key, value=value) for key, value in values.items()],
         )
+
+
+class Diagnostics(Part):
+    """What one node reports, published once a second in every lifecycle state.
+
+    The status under the node's own name is the node's as a whole; `part(name)` gives further ones, "node:
+    name", which a diagnostic aggregator sorts into a tree. `sources` are called before each publication, on
+    the executor: the place to set values that are cheaper to look up than to keep.
+
+    Args:
+        node: the node that reports.
+        hardware_id: what the figures are about, for example the robot's or the model's name.
+    """
+
+    def __init__(self, node: Node, hardware_id: str = "", period_s: float = 1.0) -> None:
+        super().__init__()
+        self.hardware_id = hardware_id
+        self.sources: list[Callable[[], None]] = []
+        self._parts: dict[str, Part] = {}
+        self._node = node
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # A steady clock: diagnostics must not stop with a paused simulation.
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(period_s, self.publish, clock=clock)
+
+    def part(self, name: str) -> Part:
+        """The part of that name, made when it is first asked for."""
+        return self._parts.setdefault(name, Part())
+
+    def report(self) -> DiagnosticStatus:
+        """The status under the node's own name."""
+        return self.status(self._name, self.hardware_id)
 
     def publish(self) -> None:
         for source in self.sources:
             source()
-        array = DiagnosticArray(status=[self.report()])
+        parts = [part.status(f"{self._name}: {name}", self.hardware_id) for name, part in self._parts.items()]
+        array = DiagnosticArray(status=[self.report(), *parts])
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
+
+    @property
+    def _name(self) -> str:
+        return str(self._node.get_fully_qualified_name().lstrip("/"))
 
 
 def qos_problems(node: Node, topic: str, qos: QoSProfile, type_name: str, *, subscribing: bool) -> list[str]:
