@@ -51,8 +51,12 @@ class DeadlineBatcher(Generic[T]):
                 f"got {max_batch}, {max_queue}, {sources}, {max_wait_s}"
             )
         self._max_batch, self._max_wait_s, self._max_queue = max_batch, max_wait_s, max_queue
-        self._enough = min(max_batch, sources)
         self._waiting: list[Waiting[T]] = []
+        self.expect(sources)
+
+    def expect(self, sources: int) -> None:
+        """So many robots send frames from now on."""
+        self._enough = max(1, min(self._max_batch, sources))
 
     def __len__(self) -> int:
         return len(self._waiting)

@@ -27,13 +27,24 @@ class Clips:
 
     def __init__(self, frames: int, interval_s: float) -> None:
         self._count, self._interval_s = frames, interval_s
-        self._past: dict[Hashable, _Past] = {}
+        self._past: dict[Hashable, dict[Hashable, _Past]] = {}
 
-    def add(self, source: Hashable, run: int, stamp_s: float, features: NDArray[Any]) -> NDArray[Any]:
-        """The clip [frames, ...] that ends with `features` [...] of an image taken at `stamp_s`."""
-        past = self._past.get(source)
+    def forget(self, source: Hashable) -> None:
+        """The robot has gone."""
+        self._past.pop(source, None)
+
+    def add(
+        self, source: Hashable, key: Hashable, run: int, stamp_s: float, features: NDArray[Any]
+    ) -> NDArray[Any]:
+        """The clip [frames, ...] that ends with `features` [...] of an image taken at `stamp_s`.
+
+        Args:
+            source: the robot. key: what can be in one clip: frames of one cut.
+        """
+        of_source = self._past.setdefault(source, {})
+        past = of_source.get(key)
         if past is None or past.run != run or (past.frames and stamp_s < past.frames[-1][0]):
-            past = self._past[source] = _Past(run)
+            past = of_source[key] = _Past(run)
         frames = [*past.frames, (stamp_s, features)][-self._count :]
         frames = [frames[0]] * (self._count - len(frames)) + frames
         if not past.frames or stamp_s - past.frames[-1][0] >= self._interval_s:

@@ -2,8 +2,9 @@
 
 The executor only looks at a frame's header and lets it wait; a thread of its own decodes and batches, by
 deadline, and runs the server part. Every robot gets a heartbeat on `<robot>/offboard/status`; its absence is
-what failover rests on. What comes in is a stranger's: it is checked, counted and dropped, and the heartbeat
-says why.
+what failover rests on. It names the newest message of the robot that has come, a frame or a heartbeat of its
+own, so that the robot knows whether it is heard. What comes in is a stranger's: it is checked, counted and
+dropped, and the heartbeat says why.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
@@ -22,112 +24,52 @@ from qeil_ros.models.batcher import DeadlineBatcher, Waiting
 from qeil_ros.models.engine import Engine, make_engine
 from qeil_ros.models.features import FeatureReader
 from qeil_ros.models.folder import ModelFolder
-from qeil_ros.models.runtime import DEVICES
 from qeil_ros.models.schema import shown
 from qeil_ros.models.tasks import Answer, GenerateTask
-from qeil_ros.msg import FeatureFrame, InferenceResult, OffboardStatus
+from qeil_ros.msg import FeatureFrame, InferenceResult, OffboardStatus, RobotHeartbeat
 from qeil_ros.safety.arbiter import Key
 
 from . import qos
+from .arrival import arrival_s, informed
 from .clips import Clips
+from .co_inference_parameters import CoInferenceParameters
 from .diagnostics import Diagnostics, qos_problems
 from .dispatcher import Dispatcher, Figures, Unreadable
 from .lifecycle import ManagedNode
 from .main import run
-from .parameters import NodeParameters, declare, parameter
+from .parameters import declare
 from .results import message_of
+from .served import Served
 
 _LOG_EVERY_S = 5.0
-_REFUSING_FOR_S = 5.0
-_OVERLOADED_FOR_S = 1.0
 _LONGEST_DEADLINE_S = 60.0
-_NEXT_CONFIGURE = "takes effect when the node is configured next"
-_NEXT_ACTIVATE = "takes effect when the node is activated next"
 
 
-@dataclass
-class CoInferenceParameters(NodeParameters):
-    model: str = parameter(
-        "tabletop", f"name of a shipped model, or path of a model folder; {_NEXT_CONFIGURE}"
-    )
-    robots: list[str] = parameter(  # noqa: RUF009 makes a field with a factory
-        [""], f"namespaces of the robots to serve; '' is this node's own namespace; {_NEXT_CONFIGURE}"
-    )
-    engine: str = parameter(
-        "",
-        "onnx, transformers or an installed engine's name; empty: what suits the server part; "
-        f"{_NEXT_CONFIGURE}",
-    )
-    device: str = parameter("auto", f"what runs the server part; {_NEXT_CONFIGURE}", choices=DEVICES)
-    threads: int = parameter(2, f"threads of the server part; {_NEXT_CONFIGURE}", low=1, high=256)
-    max_batch: int = parameter(8, f"frames run together at most; {_NEXT_ACTIVATE}", low=1, high=1024)
-    max_wait_s: float = parameter(
-        0.003, f"how long a frame waits for frames of other robots [s]; {_NEXT_ACTIVATE}", low=0.0, high=1.0
-    )
-    max_queue: int = parameter(
-        4,
-        f"frames of one robot that wait at most; a further one replaces its oldest; {_NEXT_ACTIVATE}",
-        low=1,
-        high=64,
-    )
-    heartbeat_s: float = parameter(0.1, f"time between heartbeats [s]; {_NEXT_ACTIVATE}", low=0.01, high=10.0)
-
-    def __post_init__(self) -> None:
-        names = [robot.strip("/") for robot in self.robots]
-        if not names or len(set(names)) != len(names):
-            raise ValueError(f"robots: {self.robots}: want different names, at least one")
-        for name in names:
-            if name and not all(piece.isidentifier() and piece.isascii() for piece in name.split("/")):
-                raise ValueError(
-                    f"robots: {name!r} is no namespace; want letters, digits, underscores and slashes"
-                )
-
-
-class Robot:
-    """One robot served: its topics, and how its last frames fared."""
+class Robot(Served):
+    """One robot served, with its topics."""
 
     def __init__(self, node: CoInferenceNode, name: str) -> None:
+        super().__init__()
         self._node = node
         base = name.rstrip("/") + "/" if name else ""
         self.name = name or "(own namespace)"
         self.features_topic = base + "features"
         self.results = node.create_lifecycle_publisher(InferenceResult, base + "offboard/result", qos.RESULTS)
         self.status = node.create_lifecycle_publisher(OffboardStatus, base + "offboard/status", qos.HEARTBEAT)
-        self.features = node.create_subscription(
-            FeatureFrame, self.features_topic, lambda frame: node.receive(self, frame), qos.FEATURES
-        )
-        self.answered = self.late = self.refused = 0
+        self._inputs = [
+            node.create_subscription(kind, topic, informed(partial(call, self)), profile)
+            for kind, topic, call, profile in (
+                (FeatureFrame, self.features_topic, node.receive, qos.FEATURES),
+                (RobotHeartbeat, base + "offboard/heartbeat", node.hear, qos.HEARTBEAT),
+            )
+        ]
         self.beats = 0
-        self.keepers: dict[str, FeatureReader] = {}  # by cut: with the frames that later ones refer to
-        self.decoded = Key(0, 0)
-        """The newest frame kept for reference; run 0: none."""
-        self._late_s = self._refused_s = -math.inf
-        self._reason = ""
 
     def destroy(self) -> None:
-        self._node.destroy_subscription(self.features)
+        while self._inputs:
+            self._node.destroy_subscription(self._inputs.pop())
         self._node.destroy_lifecycle_publisher(self.results)
         self._node.destroy_lifecycle_publisher(self.status)
-
-    def count_answered(self) -> None:
-        self.answered += 1
-        self._refused_s = -math.inf
-
-    def count_late(self) -> None:
-        self.late += 1
-        self._late_s = time.monotonic()
-
-    def count_refused(self, reason: str) -> None:
-        self.refused += 1
-        self._refused_s, self._reason = time.monotonic(), reason
-
-    def state(self, now_s: float) -> tuple[int, str]:
-        """(OffboardStatus.STATE_*, reason)."""
-        if now_s - self._refused_s < _REFUSING_FOR_S:
-            return OffboardStatus.STATE_REFUSING, self._reason
-        if now_s - self._late_s < _OVERLOADED_FOR_S:
-            return OffboardStatus.STATE_OVERLOADED, "frames could not be answered before their deadline"
-        return OffboardStatus.STATE_READY, ""
 
 
 @dataclass(frozen=True)
@@ -144,8 +86,8 @@ def engine_for(folder: ModelFolder, params: CoInferenceParameters) -> Engine:
 
 
 class CoInferenceNode(ManagedNode):
-    """See the module's docstring. For each robot: subscribes `features`, publishes `offboard/result`,
-    `offboard/status`.
+    """See the module's docstring. For each robot: subscribes `features`, `offboard/heartbeat`, publishes
+    `offboard/result`, `offboard/status`.
 
     Args:
         make_engine: what runs the server part, given the model folder and the parameters.
@@ -206,6 +148,7 @@ class CoInferenceNode(ManagedNode):
             params.max_batch, params.max_wait_s, params.max_queue, sources=len(self._robots)
         )
         self._dispatcher = Dispatcher(self._engine, batcher, self, self._decode, str)
+        self._expect()
         self._dispatcher.start()
         self._heartbeat_s = params.heartbeat_s
         self._heartbeat = self.create_timer(self._heartbeat_s, self._beat, clock=self._steady)
@@ -214,6 +157,9 @@ class CoInferenceNode(ManagedNode):
         if self._heartbeat is not None:
             self.destroy_timer(self._heartbeat)
             self._heartbeat = None
+        for robot in self._robots:
+            robot.there = False
+            self.diagnostics.condition(robot.name, "")
         if self._dispatcher is not None:
             self._dispatcher.stop()
             self._dispatcher = None
@@ -228,12 +174,36 @@ class CoInferenceNode(ManagedNode):
 
     # --- frames in, on the executor
 
-    def receive(self, robot: Robot, frame: Any) -> None:
+    def hear(self, robot: Robot, message: Any, info: Any) -> None:
+        """A sign of life of a robot."""
+        if self._dispatcher is None:
+            return
+        if robot.hear(Key(message.run, message.sequence), arrival_s(info)):
+            self.get_logger().info(f"{robot.name}: heard")
+            self.diagnostics.condition(robot.name, "")
+            self._expect()
+
+    def _expect(self) -> None:
+        """No batch waits for the frames of a robot that is not there."""
+        if self._dispatcher is not None:
+            self._dispatcher.expect(sum(robot.there for robot in self._robots))
+
+    def _look_for(self, robot: Robot, now_s: float) -> None:
+        if robot.miss(self.params.robot_timeout_s, now_s):
+            if self._clips is not None:
+                self._clips.forget(robot.name)
+            problem = f"{robot.name}: not heard any more"
+            self.get_logger().warning(problem)
+            self.diagnostics.condition(robot.name, problem)
+            self._expect()
+
+    def receive(self, robot: Robot, frame: Any, info: Any) -> None:
         """A frame of a robot: checked by its header, then left to wait for its turn."""
         dispatcher, folder = self._dispatcher, self._folder
         if dispatcher is None or folder is None:
             return
-        arrived_s = time.monotonic()
+        self.hear(robot, frame, info)
+        arrived_s = arrival_s(info)
         self.diagnostics.count("frames_received")
         if reason := self._problem(folder, frame):
             self._refuse(robot, reason)
@@ -256,7 +226,7 @@ class CoInferenceNode(ManagedNode):
             deadline_s=arrived_s + min(frame.time_left_s, _LONGEST_DEADLINE_S),
         )
         if dispatcher.offer(waiting) is not None:
-            robot.count_late()
+            robot.count_late(time.monotonic())
             self.diagnostics.event(
                 "frames_replaced", f"{robot.name}: frames come faster than they are answered"
             )
@@ -312,7 +282,7 @@ class CoInferenceNode(ManagedNode):
         if self._clips is None:
             return features
         stamp = frame.header.stamp
-        return self._clips.add((job.robot.name, key), frame.run, stamp.sec + stamp.nanosec * 1e-9, features)
+        return self._clips.add(job.robot.name, key, frame.run, stamp.sec + stamp.nanosec * 1e-9, features)
 
     def answered(self, frame: Waiting[Job], answer: Answer, queue_s: float, inference_s: float) -> None:
         job, folder = frame.item, self._folder
@@ -335,7 +305,7 @@ class CoInferenceNode(ManagedNode):
 
     def late(self, frame: Waiting[Job]) -> None:
         robot = frame.item.robot
-        robot.count_late()
+        robot.count_late(time.monotonic())
         self.diagnostics.event(
             "frames_late", f"{robot.name}: frames could not be answered before their deadline"
         )
@@ -344,7 +314,7 @@ class CoInferenceNode(ManagedNode):
         self._refuse(frame.item.robot, reason)
 
     def _refuse(self, robot: Robot, reason: str) -> None:
-        robot.count_refused(reason)
+        robot.count_refused(reason, time.monotonic())
         self.diagnostics.event("frames_refused", f"{robot.name}: {reason}")
         self.get_logger().warning(
             f"{robot.name}: frame refused: {reason}", throttle_duration_sec=_LOG_EVERY_S
@@ -356,8 +326,11 @@ class CoInferenceNode(ManagedNode):
         if self._dispatcher is None:
             return
         figures = self._figures = self._dispatcher.figures()
+        now_s = time.monotonic()
         for robot in self._robots:
+            self._look_for(robot, now_s)
             self._tell(robot)
+        self.diagnostics.set("robots", sum(robot.there for robot in self._robots))
         self.diagnostics.set("load", figures.load)
         self.diagnostics.set("queue", figures.queue)
         self.diagnostics.set("inference_p50_s", figures.p50_s)
@@ -368,7 +341,8 @@ class CoInferenceNode(ManagedNode):
         folder, engine, figures = self._folder, self._engine, self._figures
         if folder is None or engine is None:
             return
-        state, reason = robot.state(time.monotonic())
+        now_s = time.monotonic()
+        state, reason = robot.state(now_s)
         message = OffboardStatus(
             run=self._run,
             sequence=robot.beats,
@@ -385,6 +359,9 @@ class CoInferenceNode(ManagedNode):
             inference_p99_s=figures.p99_s,
             decoded_run=robot.decoded.run,
             decoded_sequence=robot.decoded.sequence,
+            heard_run=robot.heard.run,
+            heard_sequence=robot.heard.sequence,
+            heard_age_s=robot.heard_age_s(now_s),
             frames_answered=robot.answered,
             frames_late=robot.late,
             frames_refused=robot.refused,

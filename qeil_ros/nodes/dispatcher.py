@@ -102,6 +102,12 @@ class Dispatcher(Generic[T]):
             self._changed.notify_all()
             return replaced
 
+    def expect(self, sources: int) -> None:
+        """So many robots send frames: no batch waits for more."""
+        with self._changed:
+            self._batcher.expect(sources)
+            self._changed.notify_all()
+
     def figures(self) -> Figures:
         with self._changed:
             now_s = self._clock()

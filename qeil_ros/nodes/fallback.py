@@ -7,16 +7,14 @@ and topics. It needs no word from the supervisor, and goes on without one.
 
 from __future__ import annotations
 
-import threading
+import secrets
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
 
-from qeil_ros.codec import MissingReferenceError
 from qeil_ros.models.folder import ModelFolder
 from qeil_ros.models.schema import shown
 from qeil_ros.msg import (
@@ -26,88 +24,40 @@ from qeil_ros.msg import (
     InferenceResult,
     OffboardStatus,
     OperatingPoint,
+    RobotHeartbeat,
 )
-from qeil_ros.safety.arbiter import Arbiter, ArbiterConfig, Key, Publish, Source
+from qeil_ros.safety.arbiter import Arbiter, Key, Publish, Source
 from qeil_ros.safety.checks import answer_problem, duration
-from qeil_ros.safety.link import Link, LinkConfig, LinkMonitor
+from qeil_ros.safety.link import Echo, Link, LinkMonitor
 
 from . import qos
 from .answering import Answering
 from .arrival import arrival_s, informed
 from .diagnostics import Diagnostics, qos_problems
+from .fallback_parameters import FallbackParameters
 from .fallback_status import AnswerFigures, fallback_status
 from .lifecycle import ManagedNode
 from .local import LocalModel
 from .main import run
-from .parameters import NodeParameters, declare, parameter
+from .parameters import declare
 from .point import LOCAL, Point, PointFollower, problem
-from .receipts import Receipts
-from .recent import Recent
-from .results import Frame, Reply, message_of, result
+from .references import References
+from .results import AnswerTimes, Frame, Reply, message_of, result
 
 _LOG_EVERY_S = 5.0
 _STATUS_S = 0.5
-_NEXT_CONFIGURE = "takes effect when the node is configured next"
-_NEXT_ACTIVATE = "takes effect when the node is activated next"
-
-
-@dataclass
-class Parameters(NodeParameters):
-    model: str = parameter(
-        "tabletop", f"name of a shipped model, or path of a model folder; {_NEXT_CONFIGURE}"
-    )
-    threads: int = parameter(1, f"threads of the local part; {_NEXT_CONFIGURE}", low=1, high=64)
-    warm_up_runs: int = parameter(
-        10,
-        f"runs of the local part at the start, that its first estimate rests on; {_NEXT_CONFIGURE}",
-        low=1,
-        high=1000,
-    )
-    margin_s: float = parameter(
-        0.02, "how long before its deadline a frame is answered at the latest [s]", low=0.0, high=1.0
-    )
-    slack_s: float = parameter(
-        0.02,
-        "how much earlier than its run time demands the local part is started, for a busy machine [s]",
-        low=0.0,
-        high=1.0,
-    )
-    max_pending: int = parameter(
-        64,
-        "frames that wait for an answer at most; over that, the oldest gets none",
-        low=1,
-        high=4096,
-    )
-    heartbeat_timeout_s: float = parameter(
-        0.3,
-        "silence after which the offboard computer counts as lost [s]; three of its periods if that is less; "
-        f"{_NEXT_ACTIVATE}",
-        low=0.02,
-        high=30.0,
-    )
-    recover_s: float = parameter(
-        0.5,
-        f"how long the link must have been well before it is waited for again [s]; {_NEXT_ACTIVATE}",
-        low=0.0,
-        high=60.0,
-    )
-    active_core_w: float = parameter(
-        0.0,
-        "power of one busy processor core above idle, from the board's data sheet or a meter [W]; the energy "
-        "of a local answer is modelled as processor time times this; 0: unknown, none is reported for it",
-        low=0.0,
-        high=1000.0,
-    )
+_HEARTBEAT_BYTES = 40  # its fields, coded
 
 
 class FallbackNode(ManagedNode):
     """See the module's docstring. Subscribes `features`, `offboard/result`, `offboard/status`,
-    `operating_point`; publishes `result`, `features/receipt`, `fallback/status`, `/diagnostics`.
+    `operating_point`; publishes `result`, `features/receipt`, `offboard/heartbeat`, `fallback/status`,
+    `/diagnostics`.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("fallback", **kwargs)
-        self.params = declare(self, Parameters, self._on_change)
+        self.params = declare(self, FallbackParameters, self._on_change)
         self.diagnostics = Diagnostics(self)
         self.diagnostics.sources.append(self._report)
         self._folder: ModelFolder | None = None
@@ -116,13 +66,13 @@ class FallbackNode(ManagedNode):
         self._results: Any = None
         self._inputs: list[Any] = []
         self._link_state: tuple[Link, str] = (Link.UNKNOWN, "")
-        self._receipts, self._common = Receipts(), Key(0, 0)
         self._receipt: Any = None
+        self._references: References | None = None
         self._status: Any = None
-        self._status_timer: Any = None
+        self._heartbeat: Any = None
+        self._timers: list[Any] = []
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._total_s = {source: Recent(window_s=10.0) for source in Source}
-        self._total_lock = threading.Lock()
+        self._times = AnswerTimes()
 
     # --- lifecycle
 
@@ -132,6 +82,7 @@ class FallbackNode(ManagedNode):
         self._results = self.create_lifecycle_publisher(InferenceResult, "result", qos.RESULTS)
         self._receipt = self.create_lifecycle_publisher(FeatureReceipt, "features/receipt", qos.RECEIPTS)
         self._status = self.create_lifecycle_publisher(FallbackStatus, "fallback/status", qos.LATEST)
+        self._heartbeat = self.create_lifecycle_publisher(RobotHeartbeat, "offboard/heartbeat", qos.HEARTBEAT)
         self._folder = folder
         say = self.diagnostics
         for name in (
@@ -155,21 +106,31 @@ class FallbackNode(ManagedNode):
         )
 
     def activate(self) -> None:
-        params, now_s = self.params, time.monotonic()
-        config = LinkConfig(most_silence_s=params.heartbeat_timeout_s, recover_s=params.recover_s)
-        self._link = LinkMonitor(config, now_s)
-        self._receipts, self._common = Receipts(), Key(0, 0)
+        now_s = time.monotonic()
+        self._link = LinkMonitor(self.params.link_config(), now_s)
+        assert self._local is not None
+        self._references = References(
+            self._local,
+            self._receipt.publish,
+            lambda problem: self.diagnostics.event("references_missing", problem),
+        )
         self._follower = PointFollower()
         self._answering = Answering(
-            Arbiter(self._config()), self._publish, self._answer_locally, self._prepare, self._failed
+            Arbiter(self.params.arbiter_config()),
+            self._publish,
+            self._answer_locally,
+            self._prepare,
+            self._failed,
         )
         answering = self._answering
         self._figures, self._server = AnswerFigures(), None
         answering.start()
-        # A steady clock: the status does not pause with a simulation. Told on the thread that knows it all.
-        self._status_timer = self.create_timer(
-            _STATUS_S, lambda: answering.post(self._tell), clock=self._steady
-        )
+        self._run, self._beats, self._sent_s = secrets.randbits(64), 0, now_s
+        # A steady clock: neither pauses with a simulation. Done on the thread that knows it all.
+        for period_s, do in ((_STATUS_S, self._tell), (self.params.heartbeat_s, self._beat)):
+            self._timers.append(
+                self.create_timer(period_s, lambda do=do: answering.post(do), clock=self._steady)
+            )
         for kind, topic, callback, profile in (
             (FeatureFrame, "features", self._on_features, qos.FEATURES),
             (InferenceResult, "offboard/result", self._on_answer, qos.RESULTS),
@@ -181,9 +142,8 @@ class FallbackNode(ManagedNode):
     def deactivate(self) -> None:
         while self._inputs:
             self.destroy_subscription(self._inputs.pop())
-        if self._status_timer is not None:
-            self.destroy_timer(self._status_timer)
-            self._status_timer = None
+        while self._timers:
+            self.destroy_timer(self._timers.pop())
         if self._answering is not None:
             self._answering.stop("the fallback node was deactivated")
             self._report()
@@ -191,27 +151,20 @@ class FallbackNode(ManagedNode):
         self.diagnostics.condition("link", "")
 
     def cleanup(self) -> None:
-        if self._results is not None:
-            self.destroy_lifecycle_publisher(self._results)
-            self.destroy_lifecycle_publisher(self._receipt)
-            self.destroy_lifecycle_publisher(self._status)
-            self._results = self._receipt = self._status = None
+        for publisher in (self._results, self._receipt, self._status, self._heartbeat):
+            if publisher is not None:
+                self.destroy_lifecycle_publisher(publisher)
+        self._results = self._receipt = self._status = self._heartbeat = None
         self._local = None
         self._folder = None
 
-    def _config(self) -> ArbiterConfig:
-        params = self.params
-        return ArbiterConfig(
-            margin_s=params.margin_s, slack_s=params.slack_s, most_pending=params.max_pending
-        )
-
     def _on_change(self, names: set[str]) -> None:
         answering = self._answering
-        if answering is not None and names & {"margin_s", "slack_s", "max_pending"}:
-            config = self._config()
+        if answering is not None:
+            config = self.params.arbiter_config()
 
             def change(now_s: float) -> Any:
-                answering.arbiter.config = config
+                answering.arbiter.configure(config)
                 return answering.arbiter.tick(now_s)
 
             answering.post(change)
@@ -219,23 +172,26 @@ class FallbackNode(ManagedNode):
     # --- messages in, on the executor: looked at and handed over
 
     def _on_features(self, message: Any, info: Any) -> None:
-        answering, folder, local = self._answering, self._folder, self._local
-        if answering is None or folder is None or local is None:
+        answering, folder, local, references = self._answering, self._folder, self._local, self._references
+        if answering is None or folder is None or local is None or references is None:
             return  # a callback that was already on its way when the node was deactivated
         refusal = _other_model("the encoder", message, folder)
         self._complain("frames_refused", refusal)
         key, arrived_s = Key(message.run, message.sequence), arrival_s(info)
-        coded = self._keep(local, message, key) if message.reference and not refusal else None
+        coded = references.keep(message, key) if message.reference and not refusal else None
         frame, cost = Frame(message, arrived_s, coded), local.cost(message.split)
-        answering.post(
-            lambda now_s: answering.arbiter.frame(
-                key, frame, message.time_left_s, cost, arrived_s, now_s, refusal
-            )
-        )
+
+        def arrived(now_s: float) -> Any:
+            self._sent_s = arrived_s
+            if not refusal:
+                self._link.sent(key, len(message.data), arrived_s)
+            return answering.arbiter.frame(key, frame, message.time_left_s, cost, arrived_s, now_s, refusal)
+
+        answering.post(arrived)
 
     def _on_answer(self, message: Any, info: Any) -> None:
-        answering, folder = self._answering, self._folder
-        if answering is None or folder is None:
+        answering, folder, references = self._answering, self._folder, self._references
+        if answering is None or folder is None or references is None:
             return
         if reason := _other_model("the offboard computer", message, folder):
             return self._complain("answers_refused", f"an answer was refused: {reason}")
@@ -244,34 +200,38 @@ class FallbackNode(ManagedNode):
         if reason := answer_problem(message):
             return self._complain("answers_refused", f"an offboard answer was refused: {reason}")
         arrived_s, key = arrival_s(info), Key(message.run, message.sequence)
-        self._receipts.answered(key)
-        self._confirm()
+        references.answered(key)
 
         def answered(now_s: float) -> Any:
-            self._link.answered(arrived_s)
             reply = Reply(message, duration(message.queue_s), duration(message.inference_s), arrived_s)
+            self._link.answered(arrived_s, key, reply.queue_s + reply.inference_s)
             return answering.arbiter.offboard(key, reply, now_s)
 
         answering.post(answered)
         return None
 
     def _on_heartbeat(self, message: Any, info: Any) -> None:
-        answering, folder = self._answering, self._folder
-        if answering is None or folder is None:
+        answering, folder, references = self._answering, self._folder, self._references
+        if answering is None or folder is None or references is None:
             return
         refusal = _other_model("the offboard computer", message, folder)
         self._complain("heartbeats_refused", refusal)
         if not refusal:
-            decoded = Key(message.decoded_run, message.decoded_sequence)
-            self._receipts.heartbeat(message.run, decoded)
-            self._confirm()
+            references.heartbeat(message)
         trouble = "" if message.state == OffboardStatus.STATE_READY else f"server: {shown(message.reason)}"
-        arrived_s = arrival_s(info)
+        heard = Key(message.heard_run, message.heard_sequence) if message.heard_run else None
+        echo, arrived_s = Echo(heard, duration(message.heard_age_s)), arrival_s(info)
 
         def beat(now_s: float) -> Any:
             self._server = message
             self._link.hear(
-                message.run, message.sequence, message.period_s, arrived_s, trouble=trouble, refusal=refusal
+                message.run,
+                message.sequence,
+                message.period_s,
+                arrived_s,
+                trouble=trouble,
+                refusal=refusal,
+                echo=echo,
             )
             return answering.arbiter.tick(now_s)
 
@@ -291,33 +251,6 @@ class FallbackNode(ManagedNode):
 
         answering.post(heard)
         return None
-
-    # --- what the encoder may refer to
-
-    def _keep(self, local: LocalModel, message: Any, key: Key) -> Any:
-        """Decodes a frame that later ones may refer to, in the order of arrival; None where it cannot be."""
-        coded = None
-        if message.split in local.splits:
-            try:
-                coded = local.keep(message.split, message.data)
-            except MissingReferenceError as error:
-                self._receipts.local_lost()
-                self.diagnostics.event("references_missing", f"a frame cannot be decoded here: {error}")
-                self._confirm(anyway=True)
-                return None
-            except ValueError:
-                return None  # the local model will say so, if it is asked
-        self._receipts.local(key)
-        self._confirm()
-        return coded
-
-    def _confirm(self, anyway: bool = False) -> None:
-        """Tells the encoder of the newest frame that all have, when that has changed."""
-        common = self._receipts.common or Key(0, 0)
-        if self._receipt is not None and (anyway or common != self._common):
-            self._common = common
-            decoded = bool(common.run)
-            self._receipt.publish(FeatureReceipt(run=common.run, decoded=decoded, sequence=common.sequence))
 
     # --- deciding, on the thread of `Answering`
 
@@ -342,6 +275,7 @@ class FallbackNode(ManagedNode):
             else:
                 log.info("waiting for the offboard computer's answers")
         self._answering.arbiter.eager = eager
+        self._answering.arbiter.doubtful = "" if state == Link.UP else reason
         return self._link.next_s(now_s)
 
     def _publish(self, action: Publish[Frame, Reply]) -> None:
@@ -351,8 +285,7 @@ class FallbackNode(ManagedNode):
         if action.waited:
             self._link.outcome(action.source == Source.OFFBOARD, now_s)
         self._figures.add(action.frame.message, message, action.waited, now_s)
-        with self._total_lock:
-            self._total_s[action.source].add(message.total_s, now_s)
+        self._times.add(action, message.total_s, now_s)
         if action.source == Source.NONE:
             self.get_logger().warning(f"no answer: {action.reason}", throttle_duration_sec=_LOG_EVERY_S)
 
@@ -363,6 +296,19 @@ class FallbackNode(ManagedNode):
         status = fallback_status(self._figures, state, reason, figures, link.restarts, self._server, now_s)
         status.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(status)
+        return ()
+
+    def _beat(self, now_s: float) -> tuple[()]:
+        """A heartbeat, where no frame was one."""
+        period_s = self.params.heartbeat_s
+        if now_s - self._sent_s < period_s:
+            return ()
+        key = Key(self._run, self._beats)
+        self._beats += 1
+        message = RobotHeartbeat(run=key.run, sequence=key.sequence, period_s=period_s)
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._heartbeat.publish(message)
+        self._link.sent(key, _HEARTBEAT_BYTES, now_s, frame=False)
         return ()
 
     # --- the local model, on its own thread
@@ -403,7 +349,7 @@ class FallbackNode(ManagedNode):
         answering, folder, local = self._answering, self._folder, self._local
         if answering is None or folder is None or local is None:
             return
-        say, now_s = self.diagnostics, time.monotonic()
+        say = self.diagnostics
         for name, count in dict(answering.arbiter.counts).items():
             say.set(name, count)
         say.set("events_dropped", answering.dropped)
@@ -414,16 +360,11 @@ class FallbackNode(ManagedNode):
         say.set("server_restarts", self._link.restarts)
         say.condition("link", f"offboard computer: {reason}" if state >= Link.DEGRADED else "")
         say.condition("heartbeat", self._link.problem)
-        for split in local.splits:
-            cost = local.cost(split)
-            assert cost is not None
-            say.set(f"local_{split}_p50_s", cost.typical_s)
-            say.set(f"local_{split}_p99_s", cost.worst_s)
-        with self._total_lock:
-            for source, recent in self._total_s.items():
-                p50, p99 = recent.quantiles(0.5, 0.99, now_s=now_s)
-                say.set(f"total_{source.name.lower()}_p50_s", p50)
-                say.set(f"total_{source.name.lower()}_p99_s", p99)
+        for name, value in {**local.figures(), **self._times.figures(time.monotonic())}.items():
+            say.set(name, value)
+        self._check_qos()
+
+    def _check_qos(self) -> None:
         problems = []
         for topic, profile, kind in (
             ("features", qos.FEATURES, "FeatureFrame"),
@@ -440,7 +381,7 @@ class FallbackNode(ManagedNode):
             "qeil_ros/msg/InferenceResult",
             subscribing=False,
         )
-        say.condition("qos", "; ".join(problems))
+        self.diagnostics.condition("qos", "; ".join(problems))
 
 
 def _other_model(who: str, message: Any, folder: ModelFolder) -> str:

@@ -61,6 +61,20 @@ class LocalModel:
             times = self._times.get(split)
             return times.cost(time.monotonic()) if times else None
 
+    def figures(self) -> dict[str, float]:
+        """Median and 99th percentile of a run's time [s], for each cut, warm and after a pause."""
+        with self._lock:
+            costs = {
+                f"local_{split}{state}": cost
+                for split, times in self._times.items()
+                for state, cost in (("", times.warm()), ("_cold", times.cold()))
+            }
+        return {
+            f"{name}_{which}_s": value
+            for name, cost in costs.items()
+            for which, value in (("p50", cost.typical_s), ("p99", cost.worst_s))
+        }
+
     def keep(self, split: str, data: Any) -> Any:
         """Decodes a frame to which later ones may refer, and keeps it for them; gives what `run` takes.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import math
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,9 @@ from qeil_ros.models.tasks import Answer
 from qeil_ros.msg import InferenceResult
 from qeil_ros.safety.arbiter import Publish, Source
 
-__all__ = ["Frame", "Reply", "message_of", "result", "transfer_s"]
+from .recent import Recent
+
+__all__ = ["AnswerTimes", "Frame", "Reply", "message_of", "result", "transfer_s"]
 
 
 @dataclass(frozen=True)
@@ -101,3 +104,33 @@ def _energy(action: Publish[Frame, Reply]) -> tuple[float, str, int]:
         return math.nan, "", InferenceResult.QUALITY_NONE
     quality = max(frame.energy_quality, InferenceResult.QUALITY_MODELLED)
     return energy_j, f"encoder: {frame.energy_source}; local: {reply.energy_source}", quality
+
+
+class AnswerTimes:
+    """How long answers took of late, and what of that was our own doing. For several threads."""
+
+    def __init__(self, window_s: float = 10.0) -> None:
+        self._total_s = {source: Recent(window_s) for source in Source}
+        self._added_s = Recent(window_s)
+        self._lock = threading.Lock()
+
+    def add(self, action: Publish[Frame, Reply], total_s: float, now_s: float) -> None:
+        """An answer was published at `now_s`, `total_s` after the image had come."""
+        with self._lock:
+            self._total_s[action.source].add(total_s, now_s)
+            if action.source == Source.OFFBOARD and action.answer is not None:
+                self._added_s.add(now_s - action.answer.arrived_s, now_s)
+
+    def figures(self, now_s: float) -> dict[str, float]:
+        """Medians and 99th percentiles: `total_SOURCE_*` from the image's arrival to the publication of its
+        answer, `added_*` from the offboard answer's arrival on [s]; NaN where there was none.
+        """
+        with self._lock:
+            named = {f"total_{source.name.lower()}": recent for source, recent in self._total_s.items()}
+            named["added"] = self._added_s
+            found = {name: recent.quantiles(0.5, 0.99, now_s=now_s) for name, recent in named.items()}
+        return {
+            f"{name}_{which}_s": value
+            for name, values in found.items()
+            for which, value in zip(("p50", "p99"), values, strict=True)
+        }

@@ -16,13 +16,13 @@ def numbers(clip: np.ndarray) -> list[int]:
 
 def test_a_clip_ends_with_the_newest_frame_and_begins_full():
     clips = Clips(3, 0.0)
-    seen = [numbers(clips.add("robot", 7, 0.1 * k, frame(k))) for k in range(5)]
+    seen = [numbers(clips.add("robot", "cut", 7, 0.1 * k, frame(k))) for k in range(5)]
     assert seen == [[0, 0, 0], [0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4]]
 
 
 def test_frames_of_a_clip_keep_their_distance():
     clips = Clips(3, 1.0)
-    seen = [numbers(clips.add("robot", 7, 0.25 * k, frame(k))) for k in range(12)]
+    seen = [numbers(clips.add("robot", "cut", 7, 0.25 * k, frame(k))) for k in range(12)]
     assert seen[3] == [0, 0, 3] and seen[4] == [0, 0, 4]
     assert seen[5] == [0, 4, 5] and seen[8] == [0, 4, 8]
     assert seen[11] == [4, 8, 11]
@@ -32,14 +32,14 @@ def test_frames_of_a_clip_keep_their_distance():
 def test_a_robot_or_a_recording_that_begins_anew_begins_a_new_clip(run, stamp_s):
     clips = Clips(2, 0.0)
     for k in range(3):
-        clips.add("robot", 7, 0.1 * k, frame(k))
-    assert numbers(clips.add("robot", run, stamp_s, frame(9))) == [9, 9]
+        clips.add("robot", "cut", 7, 0.1 * k, frame(k))
+    assert numbers(clips.add("robot", "cut", run, stamp_s, frame(9))) == [9, 9]
 
 
 def test_robots_do_not_mix_and_buffers_may_be_used_again():
     clips = Clips(2, 0.0)
     buffer = frame(1)
-    clips.add("a", 7, 0.0, buffer)
+    clips.add("a", "cut", 7, 0.0, buffer)
     buffer[:] = 5
-    assert numbers(clips.add("b", 7, 0.1, buffer)) == [5, 5]
-    assert numbers(clips.add("a", 7, 0.1, buffer)) == [1, 5]
+    assert numbers(clips.add("b", "cut", 7, 0.1, buffer)) == [5, 5]
+    assert numbers(clips.add("a", "cut", 7, 0.1, buffer)) == [1, 5]
