@@ -6,59 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qeil_ros.safety.latch import Latch
-from qeil_ros.safety.link import Link, LinkConfig, LinkMonitor
+from qeil_ros.safety.link import Echo, Link, LinkConfig, LinkMonitor
 
 PERIOD_S = 0.1
-
-
-class TestLatch:
-    def test_rises_at_once_and_falls_a_step_at_a_time(self):
-        latch = Latch(dwell_s=5.0)
-        assert latch.update(3, 0.0) == 3
-        levels = [latch.update(0, time_s) for time_s in range(1, 18)]
-        assert levels == [3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 0, 0]
-
-    def test_not_stepwise_falls_to_the_worst_that_was_wanted_meanwhile(self):
-        latch = Latch(dwell_s=5.0, stepwise=False)
-        latch.update(3, 0.0)
-        latch.update(0, 1.0)
-        latch.update(2, 2.0)
-        assert latch.update(0, 6.0) == 2
-        assert latch.update(0, 11.0) == 0
-
-    def test_relapse_starts_the_dwell_again(self):
-        latch = Latch(dwell_s=5.0)
-        latch.update(1, 0.0)
-        latch.update(0, 1.0)
-        latch.update(1, 5.5)
-        assert latch.update(0, 6.1) == 1
-        assert latch.falls_at_s() == pytest.approx(11.1)
-        assert latch.update(0, 11.1) == 0
-        assert latch.falls_at_s() == math.inf
-
-    @settings(max_examples=300, deadline=None)
-    @given(
-        steps=st.lists(st.tuples(st.floats(0.001, 3.0), st.integers(0, 3)), min_size=1, max_size=100),
-        stepwise=st.booleans(),
-    )
-    def test_never_below_what_is_wanted_and_never_falls_faster_than_the_dwell(self, steps, stepwise):
-        latch, dwell_s = Latch(2.0, stepwise=stepwise), 2.0
-        now_s, level, fell_s = 0.0, 0, -math.inf
-        for gap_s, wanted in steps:
-            now_s += gap_s
-            new = latch.update(wanted, now_s)
-            assert new >= wanted
-            if new < level:
-                assert now_s - fell_s >= dwell_s
-                fell_s = now_s
-                assert new == level - 1 or not stepwise
-            level = new
-        # From every state the best one is reached again.
-        for _ in range(40):
-            now_s += 0.5
-            level = latch.update(0, now_s)
-        assert level == 0
 
 
 def beat(link, now_s, sequence, run=1, **trouble):
@@ -209,3 +159,77 @@ class TestLink:
             beat(link, now_s, sequence, run)
             state = link.state(now_s)[0]
         assert state == Link.UP
+
+    def test_figures_come_from_what_was_sent_and_answered(self):
+        link = self.make()
+        for sequence in range(20):
+            link.sent(("run", sequence), 1000, 0.1 * sequence)
+            link.answered(0.1 * sequence + 0.05, ("run", sequence), server_s=0.03)
+        figures = link.figures(2.0)
+        assert figures.round_trip_s == pytest.approx(0.02)
+        assert figures.sent_bytes_s == pytest.approx(10_000)
+        assert figures.loss == 0.0
+
+
+class TestBothWays:
+    """The server's heartbeat names the newest message that it has of this robot."""
+
+    def run(self, hears_from_s=0.0, hears_until_s=math.inf, round_trip_s=0.0, seconds=3.0):
+        """(time, state, reason) at each heartbeat, while the robot sends a frame every 0.05 s."""
+        link = LinkMonitor(LinkConfig(), now_s=0.0)
+        states = []
+        sent = 0
+        for beat_number in range(round(seconds / PERIOD_S)):
+            now_s = PERIOD_S * beat_number + 1e-3
+            while 0.05 * sent <= now_s:
+                link.sent(sent, 500, 0.05 * sent)
+                sent += 1
+            left_s = min(now_s - round_trip_s, hears_until_s)
+            newest = math.floor(left_s / 0.05)
+            key = newest if newest >= 0 and left_s >= hears_from_s else None
+            held_s = now_s - round_trip_s - 0.05 * newest if key is not None else math.nan
+            echo = Echo(key, held_s)
+            link.hear(1, beat_number, PERIOD_S, now_s, echo=echo)
+            states.append((now_s, *link.state(now_s)))
+        return states
+
+    def test_link_that_carries_both_ways_is_up(self):
+        assert {state for _, state, _ in self.run()} == {Link.UP}
+
+    def test_long_way_is_no_silence(self):
+        states = self.run(round_trip_s=0.6, seconds=4.0)
+        assert {state for at_s, state, _ in states if at_s > 1.6} == {Link.UP}
+
+    def test_server_that_never_hears_the_robot_is_down(self):
+        states = self.run(hears_from_s=math.inf)
+        assert all(state == Link.DOWN for at_s, state, _ in states if at_s > 0.45)
+        assert "does not hear this robot" in states[-1][2]
+
+    def test_uplink_that_breaks_is_noticed_though_heartbeats_come(self):
+        states = self.run(hears_until_s=1.0)
+        down_s = next(at_s for at_s, state, _ in states if state == Link.DOWN)
+        assert 1.3 < down_s < 1.6
+        assert "half-open" in states[-1][2]
+
+    def test_robot_that_sends_nothing_is_not_missed(self):
+        link = LinkMonitor(LinkConfig(), now_s=0.0)
+        for number in range(30):
+            link.hear(1, number, PERIOD_S, PERIOD_S * number, echo=Echo(None))
+            assert link.state(PERIOD_S * number)[0] == Link.UP
+
+    def test_one_heartbeat_that_overtook_a_frame_says_nothing(self):
+        link = LinkMonitor(LinkConfig(), now_s=0.0)
+        link.sent("frame", 500, 0.0)
+        for number, key in enumerate((None, None, None, None, "frame", "frame", "frame")):
+            now_s = PERIOD_S * number
+            link.hear(1, number, PERIOD_S, now_s, echo=Echo(key, 0.0))
+            assert link.state(now_s)[0] == Link.UP
+
+    def test_answer_proves_that_the_server_hears(self):
+        link = LinkMonitor(LinkConfig(), now_s=0.0)
+        for number in range(30):
+            now_s = PERIOD_S * number
+            link.sent(number, 500, now_s)
+            link.answered(now_s + 0.02, number, server_s=0.0)
+            link.hear(1, number, PERIOD_S, now_s + 0.05, echo=Echo(None))
+            assert link.state(now_s + 0.05)[0] == Link.UP
