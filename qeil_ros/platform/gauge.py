@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .files import File
-from .readings import Quality, Reading, SensorError, unit_of, unread
+from .readings import Reading, SensorError, measure, unit_of
 
 __all__ = ["Gauge", "within"]
 
@@ -37,24 +37,21 @@ class Gauge:
         return self._file.path
 
     def read(self, now_s: float) -> Sequence[Reading]:
-        name = self.name
-        unit = unit_of(name)
-        try:
-            value = self._value(self._file.number())
-        except SensorError as error:
-            return (unread(name, unit, self._file.path, now_s, str(error)),)
-        return (Reading(name, value, unit, self._file.path, Quality.MEASURED, now_s),)
+        return (measure(self.name, self._file.path, now_s, self._value),)
 
     def close(self) -> None:
         self._file.close()
 
-    def _value(self, number: int) -> float:
+    def _value(self) -> float:
+        return self._scaled(self._file.number())
+
+    def _scaled(self, number: int) -> float:
         """The reading's value. Raises SensorError for a number that cannot be one."""
-        return within(number * self._scale, self._low, self._high, unit_of(self.name))
+        return within(number * self._scale, self._low, self._high, self.name)
 
 
-def within(value: float, low: float, high: float, unit: str) -> float:
-    """The value, if it is between these two. Raises SensorError."""
+def within(value: float, low: float, high: float, name: str) -> float:
+    """The value of the reading `name`, if it is between these two. Raises SensorError."""
     if not low <= value <= high:
-        raise SensorError(f"{value:g} {unit} is not possible")
+        raise SensorError(f"{value:g} {unit_of(name)} is not possible")
     return value

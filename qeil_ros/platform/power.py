@@ -12,6 +12,7 @@ __all__ = ["total_power"]
 # Whole-machine inputs first, then what a processor's own counters add up to, the model last.
 _PREFERRED = (
     ("power/psys",),
+    ("power/jetson/total",),
     ("power/*/VDD_IN", "power/*/POM_5V_IN"),  # the input rails of most Jetson boards
     ("power/*/VDD_GPU_SOC", "power/*/VDD_CPU_CV", "power/*/VIN_SYS_5V0"),  # AGX Orin: only together
     tuple(f"power/*/{rail}" for rail in ("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V")),  # AGX Xavier

@@ -14,7 +14,7 @@ from pathlib import Path
 from . import files
 from .files import File
 from .gauge import Gauge, within
-from .readings import Quality, Reading, Sensor, SensorError, unread
+from .readings import Reading, Sensor, SensorError, measure
 
 __all__ = ["BatteryPower", "PowerRail", "batteries", "hwmon_channels", "iio_rails"]
 
@@ -43,11 +43,7 @@ class PowerRail:
         return (self.name,)
 
     def read(self, now_s: float) -> Sequence[Reading]:
-        try:
-            power_w = self._power_w()
-        except SensorError as error:
-            return (unread(self.name, "W", self.source, now_s, str(error)),)
-        return (Reading(self.name, power_w, "W", self.source, Quality.MEASURED, now_s),)
+        return (measure(self.name, self.source, now_s, self._power_w),)
 
     def close(self) -> None:
         for file in self._files:
@@ -57,7 +53,7 @@ class PowerRail:
         return math.prod([file.number() for file in self._files]) * self._scale
 
     def _power_w(self) -> float:
-        return within(self._product_w(), 0.0, _MOST_W, "W")
+        return within(self._product_w(), 0.0, _MOST_W, self.name)
 
 
 class BatteryPower(PowerRail):
@@ -76,7 +72,7 @@ class BatteryPower(PowerRail):
 
     def _power_w(self) -> float:
         sign = {"Discharging": 1.0, "Charging": -1.0}.get(self._status.text(32), 0.0)
-        return sign * within(abs(self._product_w()), 0.0, _MOST_W, "W")
+        return sign * within(abs(self._product_w()), 0.0, _MOST_W, self.name)
 
 
 def batteries(folder: Path) -> Iterator[Sensor]:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 from typing import Protocol
 
-__all__ = ["Quality", "Reading", "Sensor", "SensorError", "TripPoints", "trip_points", "unit_of", "unread"]
+__all__ = [
+    "Quality",
+    "Reading",
+    "Sensor",
+    "SensorError",
+    "TripPoints",
+    "measure",
+    "trip_points",
+    "unit_of",
+    "unread",
+]
 
 _UNITS = {
     "temperature": "C",
@@ -113,11 +124,20 @@ def trip_points(sensors: Iterable[Sensor]) -> dict[str, TripPoints]:
     return found
 
 
+def measure(name: str, source: str, now_s: float, value: Callable[[], float]) -> Reading:
+    """The reading of what `value` gives; the reason where it raises a SensorError."""
+    try:
+        return Reading(name, value(), unit_of(name), source, Quality.MEASURED, now_s)
+    except SensorError as error:
+        return unread(name, unit_of(name), source, now_s, str(error))
+
+
 def unread(name: str, unit: str, source: str, now_s: float, reason: str) -> Reading:
     """The reading of something that could not be read."""
     return Reading(name, math.nan, unit, source, Quality.NONE, now_s, reason)
 
 
+@cache
 def unit_of(name: str) -> str:
     """The unit of the readings of that name."""
     return _UNITS.get(name, _UNITS.get(name.partition("/")[0], ""))

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ __all__ = ["ReplaySensors", "Trace", "TraceError", "load_layer_power", "load_sbc
 
 _MOST_BYTES = 64 << 20
 _MOST_ROWS = 1_000_000
+_CONTINUOUS = ("temperature", "energy", "battery")
 
 
 class TraceError(Exception):
@@ -59,20 +61,24 @@ class Trace:
         return float(self.time_s[-1])
 
     def at(self, time_s: float, *, interpolate: bool = True) -> dict[str, float]:
-        """The values of all columns at a time within the recording; outside of it those at its ends."""
-        index = int(np.searchsorted(self.time_s, time_s, "right")) - 1
-        index = min(max(index, 0), len(self.time_s) - 1)
-        following = min(index + 1, len(self.time_s) - 1)
-        span_s = self.time_s[following] - self.time_s[index]
-        share = 0.0
-        if interpolate and span_s > 0:
-            share = min(1.0, max(0.0, float((time_s - self.time_s[index]) / span_s)))
-        if not share:
-            return {name: float(values[index]) for name, values in self.columns.items()}
-        return {
-            name: float(values[index] + share * (values[following] - values[index]))
-            for name, values in self.columns.items()
-        }
+        """The values of all columns at a time within the recording; outside of it those at its ends.
+
+        Temperatures and charges run in straight lines between the rows where they are to be interpolated;
+        everything else holds from its row to the next.
+        """
+        last = len(self.time_s) - 1
+        index = min(max(int(np.searchsorted(self.time_s, time_s, "right")) - 1, 0), last)
+        values = {name: float(column[index]) for name, column in self.columns.items()}
+        if interpolate and index < last:
+            begin_s, end_s = self.time_s[index : index + 2]
+            share = min(1.0, max(0.0, float((time_s - begin_s) / (end_s - begin_s))))
+            for name in self._continuous:
+                values[name] += share * (float(self.columns[name][index + 1]) - values[name])
+        return values
+
+    @cached_property
+    def _continuous(self) -> tuple[str, ...]:
+        return tuple(name for name in self.columns if name.partition("/")[0] in _CONTINUOUS)
 
 
 @dataclass
@@ -83,7 +89,7 @@ class ReplaySensors:
         trace: what to play.
         speed: recorded seconds that pass in one second.
         loop: begin again at the end; else nothing can be read after it.
-        interpolate: straight lines between the rows; else each row holds until the next.
+        interpolate: straight lines between the rows for temperatures; else each row holds until the next.
         trips: the trip points of the recorded machine, by the names of readings.
     """
 
@@ -170,9 +176,10 @@ _CLOCKS = {
 def load_sbc_bench(path: Path | str) -> Trace:
     """The tables "System health while running ..." of an sbc-bench report (Thomas Kaiser), one after another.
 
-    Columns: "temperature/cpu" [C], "cpu/use" [%] (the mean since the row before), "load/1min", the clocks
-    [Hz], and where they are known "cpu/busy_cores" and "voltage/core" [V]. The labels name the benchmark
-    that ran. Rows are 3 s to 120 s apart.
+    Columns: "temperature/cpu" [C], "cpu/use" [%], "load/1min", the clocks [Hz], and where they are known
+    "cpu/busy_cores" and "voltage/core" [V]. The labels name the benchmark that ran. Rows are 3 s to 120 s
+    apart. A row of the report has the mean use since the row before, the first row of each table that since
+    the machine was started, which says nothing; here a row has the mean until the next one.
 
     Raises:
         TraceError: no such table, or a broken row.
@@ -201,15 +208,24 @@ def load_sbc_bench(path: Path | str) -> Trace:
             if row is None or row["clocks"].count("/") + 1 != len(clocks):
                 raise TraceError(f"{path}, line {number}: not a row of the table: {line[:60]!r}")
             time_s = _seconds(row["time"])
-            if times_s and time_s < times_s[-1] % 86400.0 - 43200.0:  # past midnight
-                time_s += 86400.0
+            if times_s and time_s < times_s[-1] - 43200.0:  # past midnight
+                time_s += 86400.0 * (1 + times_s[-1] // 86400.0)
             if times_s and time_s <= times_s[-1]:
                 continue  # one table's last row and the next one's first
+            values = _values(row, clocks)
+            if labels and labels[-1] == label:
+                rows[-1]["cpu/use"] = values.pop("cpu/use")
+            else:
+                del values["cpu/use"]
             times_s.append(time_s)
-            rows.append(_values(row, clocks, int(cores[1]) if cores else 0))
+            rows.append(values)
             labels.append(label)
     if not times_s:
         raise TraceError(f'{path}: no table "System health while running ..."')
+    _fill(rows, "cpu/use")
+    if cores:
+        for values in rows:
+            values["cpu/busy_cores"] = values["cpu/use"] / 100 * int(cores[1])
     names = sorted({name for values in rows for name in values})
     return Trace(
         np.array(times_s) - times_s[0],
@@ -220,18 +236,24 @@ def load_sbc_bench(path: Path | str) -> Trace:
     )
 
 
-def _values(row: re.Match[str], clocks: Sequence[str], cores: int) -> dict[str, float]:
-    values = {
-        name: float(clock) * 1e6 for name, clock in zip(clocks, row["clocks"].split("/"), strict=True)
-    }
+def _values(row: re.Match[str], clocks: Sequence[str]) -> dict[str, float]:
+    values = {name: float(clock) * 1e6 for name, clock in zip(clocks, row["clocks"].split("/"), strict=True)}
     values |= {"cpu/use": float(row["use"]), "load/1min": float(row["load"])}
-    if cores:
-        values["cpu/busy_cores"] = values["cpu/use"] / 100 * cores
     if row["celsius"]:
         values["temperature/cpu"] = float(row["celsius"])
     if row["volt"]:
         values["voltage/core"] = float(row["volt"])
     return values
+
+
+def _fill(rows: Sequence[dict[str, float]], name: str) -> None:
+    """Gives rows without a value that of the next row, else of the one before; NaN where there is none."""
+    for ordered in (reversed(rows), iter(rows)):
+        value = math.nan
+        for values in ordered:
+            value = values.setdefault(name, value) if not math.isnan(value) else values.get(name, value)
+    for values in rows:
+        values.setdefault(name, math.nan)
 
 
 def load_layer_power(path: Path | str) -> Trace:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from .doubt import Doubt
 from .model import PowerModel
 from .readings import Reading, Sensor, unit_of, unread
 
@@ -36,6 +37,7 @@ class Sampler:
 
     Args:
         sensors: what to read, in this order.
+        doubt: sorts out readings that cannot be believed.
         power_model: gives the reading "power/model" from each round's processor use, where set.
         timeout_s: how long a round may take [s].
     """
@@ -44,12 +46,14 @@ class Sampler:
         self,
         sensors: Sequence[Sensor],
         *,
+        doubt: Doubt | None = None,
         power_model: PowerModel | None = None,
         timeout_s: float = 0.1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.sensors = list(sensors)
         self.power_model = power_model
+        self._doubt = doubt or Doubt()
         self.timeout_s = timeout_s
         self._clock = clock
         self._away: dict[int, _Reader] = {}  # sensors by index whose reader has not come back
@@ -83,17 +87,23 @@ class Sampler:
                 continue
             reason = "does not answer" if index in self._away else "not reached in time in this round"
             readings += [unread(name, unit_of(name), "", started_s, reason) for name in sensor.names]
+        readings = self._doubt.check(readings, started_s)
         if self.power_model is not None:
             readings.append(self.power_model.read(readings, started_s))
         names = tuple(name for index in self._away for name in self.sensors[index].names)
         return Sample(started_s, tuple(readings), self._clock() - started_s, names)
 
     def close(self) -> None:
-        """Ends the helper thread; one that is stuck in a driver ends when the driver lets go."""
+        """Ends the helper thread and closes the sensors; one that is stuck in a driver when that lets go."""
+        if self._closed:
+            return
         self._closed = True
         if self._reader is not None:
             self._reader.leave()
             self._reader = None
+        for index, sensor in enumerate(self.sensors):
+            if index not in self._away and (close := getattr(sensor, "close", None)) is not None:
+                close()
 
 
 class _Reader:

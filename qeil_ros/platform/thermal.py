@@ -30,11 +30,11 @@ class Thermometer(Gauge):
     def trips(self) -> Mapping[str, TripPoints]:
         return {self.name: self.trip}
 
-    def _value(self, number: int) -> float:
+    def _scaled(self, number: int) -> float:
         # A die at 0.01 to 0.15 degrees is rarer than a driver that speaks whole degrees.
         if number in _WHOLE_DEGREES:
             raise SensorError(f"says {number}: whole degrees, it seems, where thousandths are due")
-        return super()._value(number)
+        return super()._scaled(number)
 
 
 class ThermalZone(Thermometer):
