@@ -9,7 +9,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent
-SHARED = ("launch", "config", "msg", "bench")
+SHARED = ("launch", "config", "msg", "srv", "bench")
 
 
 class BuildKernels(build_ext):
@@ -42,7 +42,7 @@ setup(
     package_dir=shared,
     package_data={
         "qeil_ros": ["_kernels.pyi", "models/zoo/**/*"],
-        **{name: ["*.xml", "*.yaml", "*.msg", "*.sdf", "*.json"] for name in shared},
+        **{name: ["*.xml", "*.yaml", "*.msg", "*.srv", "*.sdf", "*.json"] for name in shared},
     },
     exclude_package_data={"": ["*.pyx", "*.pxi", "*.c", "*.h"]},
     ext_modules=[

@@ -50,8 +50,12 @@ def section(node: str) -> str:
     for field in dataclasses.fields(parameters_of(node)):
         if field.name not in LAUNCHED:
             lines += [f"    # {line}" for line in textwrap.wrap(comment(field), 100)]
-            lines += [f"    {field.name}: {json.dumps(field.default)}", ""]
+            lines += [f"    {field.name}: {json.dumps(default_of(field))}", ""]
     return "\n".join(lines)
+
+
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def comment(field: dataclasses.Field[Any]) -> str:
@@ -59,7 +63,7 @@ def comment(field: dataclasses.Field[Any]) -> str:
     text = metadata["description"][0].upper() + metadata["description"][1:] + "."
     if metadata["choices"]:
         text += " One of " + ", ".join(metadata["choices"]) + "."
-    elif metadata["low"] is not None and not isinstance(field.default, bool):
+    elif metadata["low"] is not None and not isinstance(default_of(field), bool):
         text += f" {metadata['low']:g} to {metadata['high']:g}."
     return text
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qeil_ros.platform import PowerModel, Sensor, trip_points
-from qeil_ros.safety.guard import GuardConfig
-from qeil_ros.safety.limits import Limit, temperature_limit
+from qeil_ros.platform.discovery import SOURCES
+from qeil_ros.safety.guard import Guard, GuardConfig
+from qeil_ros.safety.limits import (
+    Limit,
+    battery_limit,
+    budget_limit,
+    memory_limit,
+    power_limit,
+    temperature_limit,
+)
 from qeil_ros.safety.permit import Caps, OperatingPoint, Route
+from qeil_ros.safety.strategies import Strategy
 
+from .overrides import raised
 from .parameters import NodeParameters, parameter
 
 __all__ = ["Parameters"]
@@ -28,8 +38,33 @@ class Parameters(NodeParameters):
     valid_for_s: float = parameter(
         1.0, "how long an operating point holds after its arrival [s]", low=0.1, high=60.0
     )
+    status_s: float = parameter(
+        1.0,
+        "time between two statuses while nothing but readings changes [s]; what else changes is told at once",
+        low=0.02,
+        high=10.0,
+    )
 
-    # The operating point that is asked for.
+    # The planner.
+    plan: str = parameter(
+        "",
+        "plan file that `qeil plan --output` has written; the operating point is then planned live. Empty: "
+        f"it is the one below; {_NEXT_ACTIVATE}",
+    )
+    plan_s: float = parameter(1.0, "time between plans [s]", low=0.1, high=60.0)
+    plan_dwell_s: float = parameter(
+        3.0,
+        "how long a point that asks more of robot or link must have been the best before it is taken [s]",
+        low=0.0,
+        high=3600.0,
+    )
+    set_clock: bool = parameter(
+        False,
+        "cap the processor's clock at the operating point's clock_hz; needs permission to write cpufreq's "
+        "files. What was there before comes back when the node is deactivated or dies",
+    )
+
+    # The operating point that is asked for where there is no plan.
     split: str = parameter("", "cut of the model; empty: the encoder's own")
     feature_bits: int = parameter(0, "bits per feature value; 0: the encoder's own", low=0, high=8)
     weight_bits: int = parameter(0, "bits of the agent part's weights; 0: as stored", low=0, high=8)
@@ -71,11 +106,53 @@ class Parameters(NodeParameters):
     memory_limit_percent: float = parameter(
         0.0, "memory in use from which frames are slowed [%]; 0: no limit", low=0.0, high=100.0
     )
+    mission_s: float = parameter(
+        0.0,
+        "how long the energy of budget and battery must last, from activation on [s]: power is held to what "
+        "lasts so long; 0: no end is known",
+        low=0.0,
+        high=1e7,
+    )
+    battery: bool = parameter(
+        False, f"subscribe battery_state, a sensor_msgs/BatteryState; {_NEXT_CONFIGURE}"
+    )
+    battery_floor_percent: float = parameter(
+        0.0,
+        "charge that is left in the battery [%]: frames are slowed 10 points above it, further with 5, and "
+        "stopped at it; 0: no limit",
+        low=0.0,
+        high=100.0,
+    )
+    battery_j: float = parameter(
+        0.0, "energy of the full battery [J], for mission_s; 0: not known", low=0.0, high=1e12
+    )
+    lookahead_s: float = parameter(
+        60.0,
+        "a temperature may reach its limit in that time at the earliest [s]: the longer, the gentler frames "
+        "are slowed ahead of it",
+        low=1.0,
+        high=3600.0,
+    )
+    margin_c: float = parameter(
+        1.0, "how far below a limit temperatures are to stay at least [K]", low=0.0, high=50.0
+    )
     warning_rate_hz: float = parameter(
-        10.0, "frames encoded per second at most with a limit near [Hz]; 0: no cap", low=0.0, high=1000.0
+        0.0,
+        "frames encoded per second at most with a limit near [Hz]; 0: by as much less as is needed",
+        low=0.0,
+        high=1000.0,
     )
     throttle_rate_hz: float = parameter(
         2.0, "frames encoded per second at most with a limit reached [Hz]", low=0.01, high=1000.0
+    )
+    throttle_clock_hz: float = parameter(
+        0.0,
+        "processor clock at most with a limit reached [Hz]; 0: no cap. Needs set_clock",
+        low=0.0,
+        high=2e10,
+    )
+    full_rate_hz: float = parameter(
+        30.0, "what 'every frame' amounts to [Hz]: shares of the rate are of this", low=0.01, high=1000.0
     )
     degraded_feature_bits: int = parameter(
         4, "bits per feature value at most over a degraded link; 0: no cap", low=0, high=8
@@ -87,22 +164,37 @@ class Parameters(NodeParameters):
         high=3600.0,
     )
 
-    # The link.
-    heartbeat_timeout_s: float = parameter(
-        0.3,
-        "silence after which the offboard computer counts as lost [s]; three of its periods if that is less; "
-        f"{_NEXT_ACTIVATE}",
-        low=0.02,
-        high=30.0,
+    recovery_share: float = parameter(
+        0.5,
+        "share of the rate with which a robot comes back from a limit that was reached",
+        low=0.01,
+        high=1.0,
     )
-    recover_s: float = parameter(
-        0.5, f"how long the link must have been well to count as up [s]; {_NEXT_ACTIVATE}", low=0.0, high=60.0
+    recovery_stage_s: float = parameter(1.0, "how long that share holds [s]", low=0.0, high=3600.0)
+    recovery_ramp_s: float = parameter(4.0, "time from there to the full rate [s]", low=0.0, high=3600.0)
+    strategies: list[str] = parameter(  # noqa: RUF009 makes a field with a factory
+        ["co_inference", "local_full", "local_cheap"],
+        "ways to answer that this robot is set up for, of co_inference, on_server, local_full, local_cheap",
+    )
+    server_split: str = parameter(
+        "", "cut at which a compressed image travels, for the strategy on_server; empty: none"
+    )
+
+    # The link.
+    fallback_silence_s: float = parameter(
+        2.0,
+        "silence of the fallback after which the link counts as unknown [s]",
+        low=0.1,
+        high=60.0,
     )
     link_dwell_s: float = parameter(
         0.5, "how long the link must have been up before the mode follows [s]", low=0.0, high=3600.0
     )
 
     # The platform.
+    sensor_sources: list[str] = parameter(  # noqa: RUF009 makes a field with a factory
+        list(SOURCES), f"where to look for sensors, of {', '.join(SOURCES)}; {_NEXT_CONFIGURE}"
+    )
     power_sensors: str = parameter(
         "", "readings that add up to the machine's power, as a shell pattern; empty: the best known"
     )
@@ -123,12 +215,36 @@ class Parameters(NodeParameters):
     )
     procfs_root: str = parameter("/proc", f"where to look for processor use and memory; {_NEXT_CONFIGURE}")
 
+    # The flight log.
+    flight_log: str = parameter(
+        "",
+        "folder for the flight log: readings, decisions and reasons as MCAP files; empty: none; "
+        f"{_NEXT_CONFIGURE}",
+    )
+    flight_log_bytes: int = parameter(
+        256 << 20,
+        f"size of all its files together [bytes]: the oldest go first; {_NEXT_CONFIGURE}",
+        low=1 << 20,
+        high=1 << 50,
+    )
+
     def __post_init__(self) -> None:
-        self.caps()
-        self.temperature_limits([])
+        if unknown := set(self.sensor_sources) - {"", *SOURCES}:
+            raise ValueError(f"sensor_sources has {sorted(unknown)}; there are {', '.join(SOURCES)}")
+        Guard(self.guard_config([]))  # refuses what does not go together
 
     def caps(self) -> Caps:
-        return Caps(self.warning_rate_hz, self.throttle_rate_hz, self.degraded_feature_bits)
+        return Caps(
+            self.warning_rate_hz, self.throttle_rate_hz, self.degraded_feature_bits, self.throttle_clock_hz
+        )
+
+    def offered(self) -> tuple[Strategy, ...]:
+        """Raises ValueError for a name that is none."""
+        known = {strategy.value: strategy for strategy in Strategy if strategy is not Strategy.HOLD}
+        named = [name for name in self.strategies if name]
+        if unknown := set(named) - set(known):
+            raise ValueError(f"strategies has {sorted(unknown)}; there are {', '.join(known)}")
+        return tuple(known[name] for name in named)
 
     def temperature_limits(self, sensors: Sequence[Sensor]) -> list[Limit]:
         """Those of the parameters, else of the sensors' trip points. Raises ValueError for a wrong order."""
@@ -143,22 +259,43 @@ class Parameters(NodeParameters):
             for name, trips in trip_points(sensors).items()
         ]
 
-    def guard_config(self, sensors: Sequence[Sensor]) -> GuardConfig:
-        limits = self.temperature_limits(sensors)
-        if (power_w := self.power_limit_w) > 0:
-            limits.append(Limit("power/total", 0.9 * power_w, power_w, release=0.05 * power_w))
-        if (budget_j := self.energy_budget_j) > 0:
-            limits.append(Limit("energy/left", 0.2 * budget_j, 0.1 * budget_j, 0.0, falling=True))
-        if (percent := self.memory_limit_percent) > 0:
-            limits.append(Limit("memory/used", max(0.0, percent - 5.0), percent, release=2.0))
+    def guard_config(
+        self, sensors: Sequence[Sensor], raised_c: Mapping[str, float] | None = None
+    ) -> GuardConfig:
+        """What the guard goes by.
+
+        Args:
+            raised_c: by how much the limit of a temperature was raised by hand [K].
+        """
+        names = [name for sensor in sensors for name in sensor.names]
+        limits = raised(self.temperature_limits(sensors), names, raised_c or {})
+        if self.power_limit_w > 0:
+            limits.append(power_limit(self.power_limit_w))
+        if self.energy_budget_j > 0:
+            limits.append(budget_limit(self.energy_budget_j))
+        if self.memory_limit_percent > 0:
+            limits.append(memory_limit(self.memory_limit_percent))
+        if self.battery_floor_percent > 0:
+            limits.append(battery_limit(self.battery_floor_percent))
         return GuardConfig(
             limits=tuple(limit for limit in limits if limit.set),
             caps=self.caps(),
             dwell_s=self.dwell_s,
             link_dwell_s=self.link_dwell_s,
-            energy_budget_j=budget_j,
+            energy_budget_j=self.energy_budget_j,
             power_pattern=self.power_sensors,
             horizon_s=self.horizon_s,
+            mission_s=self.mission_s,
+            battery_floor_percent=self.battery_floor_percent,
+            battery_j=self.battery_j,
+            lookahead_s=self.lookahead_s,
+            margin_c=self.margin_c,
+            full_rate_hz=self.full_rate_hz,
+            recovery_share=self.recovery_share,
+            recovery_stage_s=self.recovery_stage_s,
+            recovery_ramp_s=self.recovery_ramp_s,
+            offered=self.offered(),
+            server_split=self.server_split,
         )
 
     def asked(self) -> OperatingPoint:

@@ -93,10 +93,10 @@ def _judge(
         return no(ReasonCode.NOT_OFFERED, "this robot is not set up for it")
     if level >= Level.CRITICAL:
         return no(ReasonCode.LIMIT_CRITICAL, "a limit is critical")
-    if strategy.route < pinned:
-        return no(ReasonCode.PINNED, f"the operator has pinned the route to {pinned.name.lower()}")
     if strategy.route == Route.OFFBOARD and link == Link.DOWN:
         return no(ReasonCode.LINK_DOWN, "the link is down")
+    if strategy.route < pinned:
+        return no(ReasonCode.PINNED, f"the operator has pinned the route to {pinned.name.lower()}")
     if strategy is Strategy.ON_SERVER and link == Link.DEGRADED:
         return no(ReasonCode.LINK_DEGRADED, "the link is degraded, and an image is more than features")
     if strategy is Strategy.LOCAL_FULL and level >= Level.THROTTLE:

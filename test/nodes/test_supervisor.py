@@ -8,7 +8,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from fake_machine import FakeMachine
 from node_testing import Graph, latest_status, values_of
-from qeil_ros.msg import InferenceResult, OffboardStatus, OperatingPoint, SupervisorStatus
+from qeil_ros.msg import FallbackStatus, InferenceResult, OperatingPoint, SupervisorStatus
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from support import wait_until
@@ -27,18 +27,23 @@ class World:
         self.statuses: list = []
 
     def start(self, **parameters):
-        roots = {"sysfs_root": str(self.machine.sys), "procfs_root": str(self.machine.proc)}
+        roots = {
+            "sysfs_root": str(self.machine.sys),
+            "procfs_root": str(self.machine.proc),
+            "sensor_sources": ["sysfs", "procfs"],
+            "status_s": 0.05,
+        }
         node = self.graph.start(SupervisorNode, **{**roots, **parameters})
         self.points = self.graph.listen(OperatingPoint, "operating_point", qos.LATEST)
         self.statuses = self.graph.listen(SupervisorStatus, "status", qos.LATEST)
         self.reports = self.graph.diagnostics()
         return node
 
-    def heartbeat(self, sequence=0, **changes):
-        """One heartbeat that lasts for the whole test, given a `heartbeat_timeout_s` of 30."""
-        if not hasattr(self, "_status"):
-            self._status = self.graph.publisher(OffboardStatus, "offboard/status", qos.HEARTBEAT)
-        self._status.publish(OffboardStatus(**{"run": 1, "sequence": sequence, "period_s": 20.0, **changes}))
+    def fallback(self, link=SupervisorStatus.LINK_UP, **changes):
+        """One word of the fallback that lasts for the whole test, given a `fallback_silence_s` of 30."""
+        if not hasattr(self, "_fallback"):
+            self._fallback = self.graph.publisher(FallbackStatus, "fallback/status", qos.LATEST)
+        self._fallback.publish(FallbackStatus(link=link, **changes))
 
     def wait(self, condition, what):
         """The first status, from now on, that the condition holds for."""
@@ -68,8 +73,8 @@ def readings(status):
 
 
 def test_point_of_the_parameters_is_repeated_and_readings_are_reported(world):
-    world.start(split="vision", feature_bits=5, rate_hz=12.0, heartbeat_timeout_s=30.0, valid_for_s=0.75)
-    world.heartbeat()
+    world.start(split="vision", feature_bits=5, rate_hz=12.0, fallback_silence_s=30.0, valid_for_s=0.75)
+    world.fallback()
     status = world.wait(lambda s: s.link == SupervisorStatus.LINK_UP, "the link")
     assert status.mode == SupervisorStatus.MODE_NOMINAL and list(status.reasons) == []
     point = status.operating_point
@@ -88,7 +93,8 @@ def test_point_of_the_parameters_is_repeated_and_readings_are_reported(world):
     sequences = [point.sequence for point in world.points]
     assert sequences == sorted(set(sequences)), "each point is a new one"
     wait_until(lambda: values_of(world.report()).get("mode") == "nominal")
-    assert values_of(world.report())[ZONE] == "45 C"
+    heat = latest_status(world.reports, "supervisor: temperatures")
+    assert values_of(heat)[ZONE] == "45 C" and heat.hardware_id
 
 
 def test_five_points_a_second_reach_a_late_subscriber_at_once(world):
@@ -99,8 +105,8 @@ def test_five_points_a_second_reach_a_late_subscriber_at_once(world):
 
 
 def test_heat_slows_then_stops_then_lets_go_in_stages(world):
-    world.start(heartbeat_timeout_s=30.0, dwell_s=0.2, warning_rate_hz=8.0, throttle_rate_hz=1.5)
-    world.heartbeat()
+    world.start(fallback_silence_s=30.0, dwell_s=0.2, warning_rate_hz=8.0, throttle_rate_hz=1.5)
+    world.fallback()
     world.wait_for_mode(SupervisorStatus.MODE_NOMINAL)
     # The zone's trip points are 80 (passive) and 95 (critical): warning 75, throttle 80, critical 90.
     world.machine.temperature(76.0)
@@ -124,8 +130,8 @@ def test_heat_slows_then_stops_then_lets_go_in_stages(world):
 
 
 def test_zone_that_dies_counts_as_hot(world):
-    world.start(heartbeat_timeout_s=30.0)
-    world.heartbeat()
+    world.start(fallback_silence_s=30.0)
+    world.fallback()
     world.wait_for_mode(SupervisorStatus.MODE_NOMINAL)
     (world.machine.sys / "class/thermal/thermal_zone0/temp").unlink()
     status = world.wait_for_mode(SupervisorStatus.MODE_CONSTRAINED)
@@ -141,66 +147,61 @@ def test_pipe_in_the_place_of_a_sensor_does_not_stop_the_heartbeat(world):
     wait_until(lambda: len(world.points) > count + 3)
 
 
-def test_lost_heartbeat_sends_the_robot_local_and_back(world):
-    world.start(recover_s=0.1, link_dwell_s=0.1)
+def test_link_down_sends_the_robot_local_and_back(world):
+    world.start(fallback_silence_s=30.0, link_dwell_s=0.1)
+    world.fallback(SupervisorStatus.LINK_DOWN, link_reason="heartbeat lost")
     status = world.wait_for_mode(SupervisorStatus.MODE_LOCAL)
-    assert status.link == SupervisorStatus.LINK_DOWN
+    assert status.link == SupervisorStatus.LINK_DOWN and status.strategy == "local_full"
     assert status.operating_point.route == OperatingPoint.ROUTE_LOCAL
-    assert "no heartbeat yet" in status.reasons[0]
-    # Heartbeats of the test's own rate, however slow the machine: they promise a period that the timeout
-    # allows.
-    status_publisher = world.graph.publisher(OffboardStatus, "offboard/status", qos.HEARTBEAT)
-    count = iter(range(10**6))
-    timer = world.graph.probe.create_timer(
-        0.02,
-        lambda: status_publisher.publish(OffboardStatus(run=1, sequence=next(count), period_s=0.1)),
-    )
+    assert "heartbeat lost" in status.reasons[0]
+    names = list(status.strategy_names)
+    assert not status.strategy_available[names.index("co_inference")]
+    assert "link is down" in status.strategy_reasons[names.index("co_inference")]
+    world.fallback(SupervisorStatus.LINK_UP)
     status = world.wait_for_mode(SupervisorStatus.MODE_NOMINAL)
     assert status.operating_point.route == OperatingPoint.ROUTE_OFFBOARD
-    timer.cancel()
-    status = world.wait_for_mode(SupervisorStatus.MODE_LOCAL)
-    assert any("heartbeat lost" in reason for reason in status.reasons)
+    assert status.strategy == "co_inference"
 
 
-def test_server_in_trouble_degrades_the_link_and_takes_bits(world):
-    world.start(heartbeat_timeout_s=30.0, feature_bits=8, degraded_feature_bits=3)
-    world.heartbeat(0, state=OffboardStatus.STATE_OVERLOADED, reason="too many robots")
+def test_degraded_link_takes_bits(world):
+    world.start(fallback_silence_s=30.0, feature_bits=8, degraded_feature_bits=3)
+    world.fallback(SupervisorStatus.LINK_DEGRADED, link_reason="server: too many robots")
     status = world.wait(lambda s: s.link == SupervisorStatus.LINK_DEGRADED, "the degraded link")
     assert status.mode == SupervisorStatus.MODE_CONSTRAINED
     assert status.operating_point.feature_bits == 3
     assert "too many robots" in status.reasons[0]
 
 
-def test_answers_that_miss_their_deadline_degrade_the_link(world):
-    world.start(heartbeat_timeout_s=30.0)
-    world.heartbeat()
+def test_silent_fallback_is_reported_and_restricts_nothing(world):
+    world.start(fallback_silence_s=0.3)
+    world.fallback(SupervisorStatus.LINK_UP)
     world.wait(lambda s: s.link == SupervisorStatus.LINK_UP, "the link")
-    results = world.graph.publisher(InferenceResult, "result", qos.RESULTS)
-    sequence = iter(range(10**6))
-    timer = world.graph.probe.create_timer(
-        0.05,
-        lambda: results.publish(
-            InferenceResult(sequence=next(sequence), source=InferenceResult.SOURCE_LOCAL)
-        ),
-    )
-    status = world.wait(lambda s: s.link == SupervisorStatus.LINK_DEGRADED, "the degraded link")
-    assert "missed their deadline" in status.reasons[0]
-    timer.cancel()
-    world.wait(lambda s: s.link == SupervisorStatus.LINK_UP, "the recovery")
+    status = world.wait(lambda s: s.link == SupervisorStatus.LINK_UNKNOWN, "the silence")
+    assert status.mode == SupervisorStatus.MODE_NOMINAL
+    wait_until(lambda: world.report() and "fallback is silent" in world.report().message)
+
+
+def test_figures_of_the_fallback_are_passed_on(world):
+    world.start(fallback_silence_s=30.0)
+    world.fallback(total_s=0.0625, bytes_sent=900.0, round_trip_s=0.015625, answers_local=3, rate_hz=10.0)
+    status = world.wait(lambda s: s.answers_local == 3, "the figures")
+    assert (status.delay_measured_s, status.bytes_measured) == (0.0625, 900.0)
+    assert (status.round_trip_s, status.answers_hz) == (0.015625, 10.0)
+    assert math.isnan(status.delay_predicted_s) and status.plan == ""
 
 
 def test_energy_budget_runs_out(world):
     """The machine takes 6 W; the budget lasts for half a second."""
-    world.start(heartbeat_timeout_s=30.0, energy_budget_j=3.0)
-    world.heartbeat()
+    world.start(fallback_silence_s=30.0, energy_budget_j=3.0)
+    world.fallback()
     status = world.wait_for_mode(SupervisorStatus.MODE_HOLD)
     assert status.energy_left_j <= 0.0
     assert any("energy/left" in reason for reason in status.reasons)
 
 
 def test_limit_on_power_and_memory(world):
-    node = world.start(heartbeat_timeout_s=30.0, power_limit_w=6.5)
-    world.heartbeat()
+    node = world.start(fallback_silence_s=30.0, power_limit_w=6.5)
+    world.fallback()
     status = world.wait_for_mode(SupervisorStatus.MODE_CONSTRAINED)
     assert "power/total 6 W over its warning limit of 5.85 W" in status.reasons[0]
     (outcome,) = node.set_parameters([Parameter("power_limit_w", value=0.0)])
