@@ -4,8 +4,8 @@
 standard input (`python -m bench.impair`); `Impaired` runs one as a process and commands it.
 
 Why not `tc netem` in a network namespace: it needs root, and a kernel that has netem; machines that run
-tests rarely offer both. What the proxy cannot do is lose single IP packets: TCP would have sent them again, so
-a loss is what TCP makes of one, a stall of everything behind it. The sender's congestion window does not
+tests rarely offer both. What the proxy cannot do is lose single IP packets: TCP would have sent them again,
+so a loss is what TCP makes of one, a stall of everything behind it. The sender's congestion window does not
 shrink on a loss; that favours whoever sends much.
 """
 

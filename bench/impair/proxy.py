@@ -179,17 +179,17 @@ class Link:
         self._tell()
 
     def mend(self) -> float:
-        """Undoes the cut. Returns when the first connection carries bytes again [s]."""
+        """Undoes the cut. Returns when the first connection that waited carries bytes again [s]."""
         now_s = time.monotonic()
         cuts, self._cuts = self._cuts, {}
-        again_s = [now_s]
+        again_s: list[float] = []
         for connection in list(self._connections):
             if any(half.swallowing for half in connection.halves.values()):
                 connection.reset()
             elif cuts:
                 again_s.append(max(connection.halves[name].flow.resume(now_s) for name in cuts))
         self._tell()
-        return max(again_s)
+        return min(again_s, default=now_s)
 
     def count(self) -> dict[str, int]:
         """Bytes delivered so far by direction, and connections now and ever."""

@@ -7,10 +7,12 @@
     ZENOH_ROUTER_CHECK_ATTEMPTS    0: wait for a router for ever; n > 0: n seconds, then fail;
                                    n < 0: do not wait; unset: one second, then go on without
 
-The defaults are rmw_zenoh's with four differences. The lease is 2 s, so that a peer which vanished without
+The defaults are rmw_zenoh's with five differences. The lease is 2 s, so that a peer which vanished without
 closing its connection is noticed within 2.5 s rather than 75 s. A router, too, listens on loopback unless
 told otherwise. Shared memory is on, as is Zenoh's own default: messages of 3 KiB and more do not travel
-through sockets between processes of one machine. Opening does not wait for peers besides the router.
+through sockets between processes of one machine. Opening does not wait for peers besides the router. A lost
+router is looked for again every half second at least rather than every four: an answer that the robot waits
+for is worth more than a packet.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ _SESSION = {
     "mode": '"peer"',
     "connect/endpoints": f'["{DEFAULT_ROUTER}"]',
     "listen/endpoints": '["tcp/localhost:0"]',
+    "connect/retry": "{ period_init_ms: 100, period_max_ms: 500, period_increase_factor: 2 }",
     # The router is waited for after opening; the half second that Zenoh waits for peers adds nothing.
     "scouting/delay": "20",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import queue
 import signal
@@ -392,6 +393,10 @@ def test_defaults_stay_on_this_machine() -> None:
         assert "tcp/localhost:" in settings.get_json("listen/endpoints")
         assert settings.get_json("scouting/multicast/enabled") == "false"
         assert settings.get_json("transport/link/tx/lease") == "2000"
+
+
+def test_a_lost_router_is_looked_for_often() -> None:
+    assert json.loads(config.session_config({}).get_json("connect/retry"))["period_max_ms"] == 500
 
 
 def test_configuration_files(tmp_path: Any) -> None:
