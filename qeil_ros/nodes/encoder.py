@@ -465,7 +465,10 @@ class EncoderNode(ManagedNode):
         now_s = time.monotonic()
         point = self._follower.point(self._own_point(), self._safe_point(), now_s)
         say = self.diagnostics
-        silent = "the supervisor is silent: running at the safe point" if point.origin == "safe point" else ""
+        silent = ""
+        if point.origin == "safe point":
+            limit = f", {point.rate_hz:g} images a second at most" if point.rate_hz else ""
+            silent = f"the supervisor is silent: running at the safe point{limit}"
         say.condition("operating_point", silent)
         say.set("operating_point_from", point.origin)
         cut = self._pipeline.folder.split(point.split)

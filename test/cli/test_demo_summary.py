@@ -53,6 +53,22 @@ def test_a_faultless_run() -> None:
     assert (summary.source_changes, summary.source_changes_after_restart) == (0, None)
 
 
+def test_images_that_are_held_to_a_rate_are_told_from_those_that_were_replaced() -> None:
+    ledger = Ledger(FIRST_NS)
+    ledger.encoder_paced(7)  # before the start
+    for index in range(10):
+        ledger.image(FIRST_NS + index, 0.1 * index)
+        if index % 5 == 0:
+            ledger.features(FIRST_NS + index, 0.1 * index, 1000, 4)
+            ledger.answer(FIRST_NS + index, answer(0.1 * index + 0.03))
+    ledger.encoder_paced(13)
+    summary = summary_of(ledger)
+    assert (summary.missing, summary.superseded, summary.paced) == (8, 8, 6)
+    (fault,) = summary.faults
+    assert fault.startswith("8 images without an answer (6 left out to keep to the rate")
+    assert "2 replaced by newer ones" in fault
+
+
 def test_the_order_in_which_topics_are_seen_does_not_matter() -> None:
     ledger = Ledger(FIRST_NS)
     ledger.answer(FIRST_NS, answer(0.1))
@@ -88,7 +104,9 @@ def test_equal_counts_do_not_hide_that_the_wrong_frames_were_answered() -> None:
     ledger.answer(FIRST_NS + 1, answer(0.1))
     summary = summary_of(ledger)
     assert summary.frames_in == summary.answers == 1
-    assert summary.faults == ["1 images without an answer", "1 answers to images that were not seen"]
+    missing, unknown = summary.faults
+    assert missing.startswith("1 images without an answer")
+    assert unknown == "1 answers to images that were not seen"
 
 
 def test_a_frame_within_its_deadline_is_not_missing_yet() -> None:

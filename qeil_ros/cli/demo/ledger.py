@@ -94,6 +94,9 @@ class Ledger:
         self.marks: list[Mark] = []
         self.supervisor: SupervisorView | None = None
         self.heartbeats = 0
+        self.paced = 0
+        """Images that the encoder left out since the start, because it is to encode no more of them."""
+        self._paced: tuple[int, int] | None = None  # its own count: at the start, and the last
         self.last_answer: Answer | None = None
         self._expected = expected
 
@@ -121,6 +124,12 @@ class Ledger:
 
     def heartbeat(self) -> None:
         self.heartbeats += 1
+
+    def encoder_paced(self, count: int) -> None:
+        """The encoder's count of images left out, as it reports it once a second."""
+        first = count if self._paced is None or not self.frames else self._paced[0]
+        self._paced = first, count
+        self.paced = max(0, count - first)
 
     def mark(self, name: str, at_s: float) -> None:
         self.marks.append(Mark(name, at_s))

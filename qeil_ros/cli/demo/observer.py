@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -56,6 +57,7 @@ class Observer:
         subscribe(InferenceResult, "/result", self._on_result, RELIABLE)
         subscribe(SupervisorStatus, "/status", self._on_status, BEST_EFFORT)
         subscribe(OffboardStatus, "/offboard/status", self._on_heartbeat, BEST_EFFORT)
+        subscribe(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE)
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin, name="observer", daemon=True)
@@ -110,6 +112,14 @@ class Observer:
     def _on_heartbeat(self, message: OffboardStatus) -> None:
         with self.lock:
             self.ledger.heartbeat()
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name == "encoder":
+                counts = {entry.key: entry.value for entry in status.values}
+                paced = sum(int(counts.get(name, 0)) for name in ("images_paced", "images_held"))
+                with self.lock:
+                    self.ledger.encoder_paced(paced)
 
     # ---- what is asked -------------------------------------------------------------------------------------
 

@@ -224,8 +224,10 @@ class _Session:
             self.observer.ledger.mark(name, time.monotonic())
 
     def _drain(self) -> None:
-        """Waits for the answers to the last frames, and long enough to see one that comes late or twice."""
-        time.sleep(self.deadline_s + 0.5)
+        """Waits for the answers to the last frames, and long enough to see one that comes late or twice, and
+        what the encoder counts, which it says once a second.
+        """
+        time.sleep(max(self.deadline_s + 0.5, 1.2))
 
 
 def _write(options: Options, summary: Summary, session: _Session, console: Console) -> None:

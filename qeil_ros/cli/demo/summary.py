@@ -59,7 +59,10 @@ class Summary:
         late_published: first answers seen later than the deadline after their image.
         missing: images without an answer.
         unknown: answers to frames whose image was not seen.
-        superseded: images that never became features, because the encoder keeps only the newest.
+        superseded: images that never became features, because the encoder keeps only the newest, or because
+            it was to encode no more of them.
+        paced: images of the latter kind, by the encoder's own count: held to the rate of the operating point,
+            or of the safe point where the supervisor had fallen silent.
         by_source: answers by who gave them.
         failover_s: from the kill to the first answer by the robot alone after it [s].
         recovery_s: from the restart to the first answer from offboard after it [s].
@@ -79,6 +82,7 @@ class Summary:
     missing: int
     unknown: int
     superseded: int
+    paced: int
     by_source: dict[str, int]
     with_truth: int
     correct: int
@@ -130,6 +134,7 @@ def summarise(
     answered = [f for f in frames if f.answers]
     firsts = [(f, f.answers[0]) for f in answered]
     due = [f for f in seen if f.image_s is not None and now_s - f.image_s > deadline_s]
+    superseded = sum(1 for f in due if f.features_s is None and not f.answers)
     with_features = [f for f in frames if f.features_s is not None]
     sizes = [f.features_bytes for f in with_features]
     kill_s, restart_s = ledger.mark_time("kill"), ledger.mark_time("restart")
@@ -146,7 +151,8 @@ def summarise(
         late_published=sum(1 for f in answered if (f.latency_s or 0) > deadline_s),
         missing=sum(1 for f in due if not f.answers),
         unknown=sum(1 for f in answered if f.image_s is None),
-        superseded=sum(1 for f in due if f.features_s is None and not f.answers),
+        superseded=superseded,
+        paced=min(ledger.paced, superseded),
         by_source=dict(Counter(a.source for _, a in firsts)),
         with_truth=sum(1 for f in answered if f.correct is not None),
         correct=sum(1 for f in answered if f.correct),
@@ -190,7 +196,7 @@ def _faults(summary: Summary) -> list[str]:
     """What the run promised and did not keep, in words; empty: all kept."""
     broken = [
         (summary.frames_in == 0, "no image was seen on the camera topic"),
-        (summary.missing > 0, f"{summary.missing} images without an answer"),
+        (summary.missing > 0, _missing(summary)),
         (summary.unknown > 0, f"{summary.unknown} answers to images that were not seen"),
         (
             summary.missing == summary.unknown == 0 and summary.frames_in != summary.answers,
@@ -208,6 +214,17 @@ def _faults(summary: Summary) -> list[str]:
         ),
     ]
     return [text for is_broken, text in broken if is_broken]
+
+
+def _missing(summary: Summary) -> str:
+    """Images without an answer, and why: an image that is never encoded is no frame, and none is due."""
+    why = [
+        (summary.paced, "left out to keep to the rate that the supervisor permits, or that holds without it"),
+        (summary.superseded - summary.paced, "replaced by newer ones before the encoder came to them"),
+        (summary.missing - summary.superseded, "encoded, but not answered"),
+    ]
+    reasons = "; ".join(f"{count} {reason}" for count, reason in why if count > 0)
+    return f"{summary.missing} images without an answer ({reasons})"
 
 
 def _finite(value: Any) -> Any:

@@ -110,7 +110,7 @@ def summary_tables(summary: Summary) -> Group:
     table.add_row(
         "of these",
         f"{summary.duplicates} twice, {summary.late_published} late, {summary.missing} missing "
-        f"({summary.superseded} superseded)",
+        f"({summary.superseded} superseded{f', of these {summary.paced} paced' if summary.paced else ''})",
     )
     table.add_row("correct", share_text(summary))
     bits = ", ".join(f"{b} bits: {n} frames" for b, n in summary.feature_bits.items()) or "-"
