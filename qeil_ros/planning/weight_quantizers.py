@@ -2,8 +2,8 @@
 
 Paper: quantization-aware co-inference, arXiv 2602.13052. Signs are kept and magnitudes quantized at
 R = b - 1 bits, uniformly or to powers of two (PoT-log, as INQ, arXiv 1702.03044). Clip range and granularity
-are not given: here one range for all weights, and for the uniform one, where none is named, the range of
-least mean absolute error, which is the distortion that the bounds are about.
+are not given: here one range for all weights, and where none is named the one of least mean absolute error,
+which is the distortion that the bounds are about.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ __all__ = ["Measured", "measure", "power_of_two", "uniform"]
 Floats = NDArray[np.float64]
 
 _CLIPS = np.linspace(0.02, 1.0, 99)
+_OCTAVES = 12
+_SAMPLE = 65536
 
 
 def uniform(weights: ArrayLike, bits: int, clip: float | None = None) -> Floats:
@@ -40,29 +42,34 @@ def uniform(weights: ArrayLike, bits: int, clip: float | None = None) -> Floats:
         return _signed(w, _uniform(theta, bits, clip))
     if largest == 0:
         return np.zeros_like(w)
-    sample = theta.ravel() if theta.size <= 65536 else theta.ravel()[:: theta.size // 65536]
+    sample = _sample(theta)
     errors = [float(np.abs(_uniform(sample, bits, c * largest) - sample).mean()) for c in _CLIPS]
     return _signed(w, _uniform(theta, bits, float(_CLIPS[int(np.argmin(errors))]) * largest))
 
 
-def power_of_two(weights: ArrayLike, bits: int) -> Floats:
-    """Sign and zero or one of 2^(bits-1) - 1 powers of two, the largest at most 4/3 of the largest magnitude.
+def power_of_two(weights: ArrayLike, bits: int, top: int | None = None) -> Floats:
+    """Sign and zero or one of 2^(bits-1) - 1 powers of two, the largest of them 2^top; same shape.
 
-    A magnitude goes to the nearest of these. With one bit all that is left is the sign: the single magnitude
-    is the power of two nearest to the median.
+    A magnitude goes to the nearest of these. With one bit all that is left is the sign, and the single
+    magnitude is 2^top.
+
+    Args:
+        top: None: of the powers at most 4/3 of the largest magnitude (INQ's) the one of least mean absolute
+            error, which for few bits is a smaller one.
     """
     w = _checked(weights, bits)
     theta = np.abs(w)
     largest = float(theta.max())
     if largest == 0:
         return np.zeros_like(w)
-    if bits == 1:
-        middle = float(np.median(theta)) or largest
-        return _signed(w, np.full_like(theta, 2.0 ** round(math.log2(middle))))
-    top = math.floor(math.log2(largest * 4 / 3))
-    levels = np.concatenate([[0.0], np.exp2(np.arange(top - 2 ** (bits - 1) + 2, top + 1))])
-    middles = (levels[1:] + levels[:-1]) / 2
-    return _signed(w, levels[np.searchsorted(middles, theta)])
+    if top is None:
+        most = math.floor(math.log2(largest * 4 / 3))
+        sample = _sample(theta)
+        errors = [
+            float(np.abs(_powers(sample, bits, most - lower) - sample).mean()) for lower in range(_OCTAVES)
+        ]
+        top = most - int(np.argmin(errors))
+    return _signed(w, _powers(theta, bits, top))
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,20 @@ def _uniform(theta: Floats, bits: int, clip: float) -> Floats:
     cells = 2 ** (bits - 1)
     step = clip / cells
     return np.asarray((np.minimum(np.floor(theta / step), cells - 1) + 0.5) * step)
+
+
+def _powers(theta: Floats, bits: int, top: int) -> Floats:
+    if bits == 1:
+        return np.full_like(theta, 2.0**top)
+    levels = np.concatenate([[0.0], np.exp2(np.arange(top - 2 ** (bits - 1) + 2, top + 1.0))])
+    middles = (levels[1:] + levels[:-1]) / 2
+    return levels[np.searchsorted(middles, theta)]
+
+
+def _sample(theta: Floats) -> Floats:
+    """Enough of the magnitudes to choose a range by."""
+    flat = theta.ravel()
+    return flat if flat.size <= _SAMPLE else flat[:: flat.size // _SAMPLE]
 
 
 def _signed(weights: Floats, magnitudes: Floats) -> Floats:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -57,6 +59,18 @@ def test_the_clip_range_of_least_error_is_better_than_the_largest_magnitude():
     for bits in (2, 3, 4):
         chosen = np.abs(wq.uniform(LAPLACIAN, bits) - LAPLACIAN).mean()
         assert chosen < 0.8 * np.abs(wq.uniform(LAPLACIAN, bits, clip=largest) - LAPLACIAN).mean()
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.37])
+def test_powers_of_two_of_least_error(scale):
+    """More bits never cost accuracy, and the chosen range is no worse than INQ's."""
+    weights = LAPLACIAN * scale
+    errors = [np.abs(wq.power_of_two(weights, bits) - weights).mean() for bits in range(1, 9)]
+    assert all(more <= fewer + 1e-12 for fewer, more in itertools.pairwise(errors))
+    top = int(np.floor(np.log2(np.abs(weights).max() * 4 / 3)))
+    for bits in range(2, 9):
+        assert errors[bits - 1] <= np.abs(wq.power_of_two(weights, bits, top) - weights).mean() + 1e-6
+    assert errors[1] < 0.7 * np.abs(wq.power_of_two(weights, 2, top) - weights).mean()
 
 
 def test_what_cannot_be_quantized_is_refused():
