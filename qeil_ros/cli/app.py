@@ -46,7 +46,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "qeil_ros.cli.basis",
         "Learn the basis in which a model's features take the fewest bytes.",
     ),
+    "profile": ("qeil_ros.cli.profile", "Measure how fast this machine runs a model, and at what power."),
+    "plan": (
+        "qeil_ros.cli.plan",
+        "Choose cut, bits and clock for a promised delay and energy, and write the plan.",
+    ),
     "bench": ("qeil_ros.cli.bench", "Run a benchmark and compare it with its target."),
+    "reproduce": ("qeil_ros.cli.reproduce", "Repeat a paper's experiments and compare with it."),
 }
 
 _UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")

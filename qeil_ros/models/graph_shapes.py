@@ -51,18 +51,21 @@ class Shapes:
     second: Mapping[str, tuple[int, ...]]
 
 
-def measure(graph: Graph, *, width: int | None = None, height: int | None = None) -> Shapes:
+def measure(
+    graph: Graph, *, width: int | None = None, height: int | None = None, shape: tuple[int, ...] = ()
+) -> Shapes:
     """The shapes of the graph's tensors for one image.
 
     Args:
         width, height: of the image [pixels], where the graph leaves them open.
+        shape: [1, ...] of the graph's input, where that is no image.
 
     Raises:
         ModelError: the image's size is open and was not given, its batch is fixed to another number than 1,
             or the model cannot be run.
     """
     declared = _dims(graph.value(graph.image))
-    image = _image_shape(declared, width, height)
+    image = shape or _image_shape(declared, width, height)
     one = _observe(graph, {graph.image: image})
     open_batch = declared[0] is None
     two: Mapping[str, tuple[tuple[int, ...], str]] = {}

@@ -17,6 +17,7 @@ from .plain import FileError
 from .planner import Machines
 
 __all__ = [
+    "AS_STORED",
     "FORMAT",
     "Clock",
     "Device",
@@ -32,6 +33,12 @@ __all__ = [
 
 FORMAT = 1
 AS_STORED = 0
+
+
+def _not_negative(**values: float) -> None:
+    for name, value in values.items():
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} is {value}; want a finite value not below 0")
 
 
 @dataclass(frozen=True)
@@ -61,21 +68,20 @@ class Clock:
     """One clock that the machine can be told to keep.
 
     Attributes:
-        seconds_per_flop: of a model's part, as counted by its multiplications and additions.
-        busy_w: power above idle while it computes [W].
+        slowdown: its times relative to those that the profile gives.
+        busy_w: power above idle while it computes [W], a server's cooling included.
         hz: to be set; 0: leave the clock alone.
     """
 
     name: str
-    seconds_per_flop: float
+    slowdown: float = 1.0
     busy_w: float = 0.0
     hz: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.name or not 0 < self.seconds_per_flop < math.inf:
+        if not self.name or not 0 < self.slowdown < math.inf:
             raise ValueError(
-                f"clock {self.name!r}: seconds_per_flop is {self.seconds_per_flop}; want a name and a "
-                "positive, finite time"
+                f"clock {self.name!r}: slowdown is {self.slowdown}; want a name and a positive number"
             )
         _not_negative(busy_w=self.busy_w, hz=self.hz)
 
@@ -94,7 +100,7 @@ class Radio:
 
 @dataclass(frozen=True)
 class SplitTimes:
-    """Median times of one frame at one cut, at the machine's `ModelTimes.clock`; None: that part is not here.
+    """Median times of one frame at one cut; None: that part is not on this machine.
 
     Attributes:
         agent_s: of the agent part by the width of its weights; 0: as stored.
@@ -131,13 +137,11 @@ class ModelTimes:
 
     Attributes:
         digest: of the model folder; the times are of no other.
-        clock: name of the machine's clock at which they were taken.
         tokens: of an answer, on average; 1 where the model does not generate.
     """
 
     name: str
     digest: str
-    clock: str
     splits: tuple[SplitTimes, ...]
     tokens: float = 1.0
     threads: int = 1
@@ -155,7 +159,9 @@ class Device:
     """A machine.
 
     Attributes:
-        clocks: slowest first.
+        clocks: that it can be told to keep.
+        seconds_per_flop: of a model's part as counted by its multiplications and additions, for models that
+            were not timed here; 0: not known, only timed ones can be planned.
         widths: how time depends on the weights' width, for models that were not timed here; None: not at all,
             as with our kernels.
         thermal_c_per_w: what a watt heats it by in the long run [K/W]; 0: not known.
@@ -163,7 +169,8 @@ class Device:
     """
 
     name: str
-    clocks: tuple[Clock, ...]
+    clocks: tuple[Clock, ...] = (Clock("as it is"),)
+    seconds_per_flop: float = 0.0
     description: str = ""
     power: Power = field(default_factory=Power)
     radio: Radio = field(default_factory=Radio)
@@ -176,26 +183,21 @@ class Device:
         names = [clock.name for clock in self.clocks]
         if not 1 <= len(names) <= 32 or len(set(names)) != len(names):
             raise ValueError(f"clocks {names}; want 1 to 32 of different names")
-        _not_negative(thermal_c_per_w=self.thermal_c_per_w)
-        for model in self.models:
-            if model.clock not in names:
-                raise ValueError(f"model {model.name!r} was timed at {model.clock!r}; the clocks are {names}")
+        _not_negative(thermal_c_per_w=self.thermal_c_per_w, seconds_per_flop=self.seconds_per_flop)
 
     def times(self, digest: str) -> ModelTimes | None:
         """A model's times here; None where it was not timed."""
         return next((model for model in self.models if model.digest == digest), None)
 
-    def clock(self, name: str) -> Clock:
-        """KeyError: none of that name."""
-        for clock in self.clocks:
-            if clock.name == name:
-                return clock
-        raise KeyError(name)
+    @property
+    def flop_s(self) -> float:
+        """Seconds of an operation where times are expressed in operations: a nominal one where not known."""
+        return self.seconds_per_flop or 1e-9
 
     def side(self) -> Side:
-        """Speed and power at each clock; the overhead of a server's cooling is in its `busy_w`."""
+        """Speed and power at each clock."""
         return Side(
-            tuple(clock.seconds_per_flop for clock in self.clocks),
+            tuple(self.flop_s * clock.slowdown for clock in self.clocks),
             tuple(clock.busy_w if self.power.known else 0.0 for clock in self.clocks),
         )
 
@@ -235,9 +237,3 @@ def read(path: Path | str) -> Device:
 def write(path: Path | str, device: Device, comment: str = "") -> None:
     """Writes a profile, below a comment. OSError: not possible there."""
     plain.write(Path(path), device, FORMAT, comment)
-
-
-def _not_negative(**values: float) -> None:
-    for name, value in values.items():
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{name} is {value}; want a finite value not below 0")
