@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+ZONE = "class/thermal/thermal_zone0/temp"
+POLICY = "devices/system/cpu/cpufreq/policy0"
+GPU = "class/devfreq/17000000.gpu"
+
 
 class FakeMachine:
-    """Starts with one thermal zone, an INA3221, a RAPL package with a core below it, and one clock."""
+    """Starts with one thermal zone, an INA3221, a RAPL package with a core below it, and one clock.
+
+    More is put there by `add_*`; the faults are those that a machine can have at any file below /sys.
+    """
 
     def __init__(self, path: Path) -> None:
         self.sys, self.proc = path / "sys", path / "proc"
@@ -26,7 +33,7 @@ class FakeMachine:
             self.write(f"class/powercap/{path_}/name", name)
             self.write(f"class/powercap/{path_}/max_energy_range_uj", 262143328850)
             self.write(f"class/powercap/{path_}/energy_uj", 1000000)
-        self.write("devices/system/cpu/cpufreq/policy0/scaling_cur_freq", 1500000)
+        self.write(f"{POLICY}/scaling_cur_freq", 1500000)
         self.ticks(busy=1000, idle=9000)
         self.memory(total=1000, available=750)
         self.write_proc("loadavg", "0.52 0.58 0.59 1/189 1234")
@@ -39,7 +46,7 @@ class FakeMachine:
         return _replace(self.proc / path, str(value))
 
     def temperature(self, value_c: float) -> None:
-        self.write("class/thermal/thermal_zone0/temp", round(value_c * 1000))
+        self.write(ZONE, round(value_c * 1000))
 
     def energy(self, counter_uj: int) -> None:
         self.write("class/powercap/intel-rapl:0/energy_uj", counter_uj)
@@ -50,10 +57,76 @@ class FakeMachine:
     def memory(self, total: int, available: int) -> None:
         self.write_proc("meminfo", f"MemTotal: {total} kB\nMemFree: 1 kB\nMemAvailable: {available} kB\n")
 
+    def pressure(self, percent: float) -> None:
+        self.write_proc("pressure/memory", f"some avg10={percent:.2f} avg60=0.50 avg300=0.10 total=12345")
+
+    # --- clocks that can be limited; in kHz for the processor, in Hz for the GPU
+
+    def add_cpufreq(
+        self, clocks_khz: tuple[int, ...] = (600000, 1000000, 1500000), listed: bool = True
+    ) -> None:
+        low, high = min(clocks_khz), max(clocks_khz)
+        for name, value in (
+            ("cpuinfo_min_freq", low),
+            ("cpuinfo_max_freq", high),
+            ("scaling_min_freq", low),
+            ("scaling_max_freq", high),
+        ):
+            self.write(f"{POLICY}/{name}", value)
+        if listed:
+            self.write(f"{POLICY}/scaling_available_frequencies", " ".join(map(str, clocks_khz)))
+
+    def add_devfreq(self) -> None:
+        self.write(f"{GPU}/cur_freq", 306000000)
+        self.write(f"{GPU}/min_freq", 306000000)
+        self.write(f"{GPU}/max_freq", 918000000)
+        self.write(f"{GPU}/available_frequencies", "306000000 612000000 918000000")
+        self.write(f"{GPU}/device/load", 415)
+
+    def text(self, path: str) -> str:
+        return (self.sys / path).read_text().strip()
+
+    def number(self, path: str) -> int:
+        return int(self.text(path))
+
+    # --- network
+
+    def add_network(self, interface: str, wireless: bool = False) -> None:
+        self.write(f"class/net/{interface}/device/vendor", "0x14e4")
+        if wireless:
+            self.write(f"class/net/{interface}/wireless/status", 0)
+
+    def traffic(self, **bytes_: tuple[int, int]) -> None:
+        """Received and sent bytes, by interface."""
+        lines = ["Inter-|   Receive  |  Transmit", " face |bytes    packets |bytes    packets"]
+        lines += [f"{name:>6}: {rx} 9 0 0 0 0 0 0 {tx} 9 0 0 0 0 0 0" for name, (rx, tx) in bytes_.items()]
+        self.write_proc("net/dev", "\n".join(lines))
+
+    def signal(self, text: str) -> None:
+        self.write_proc("net/wireless", f"Inter-| sta-|\n face | tus |\n wlan0: {text}")
+
+    # --- batteries
+
+    def add_battery(self, name: str = "BAT0", **values: object) -> None:
+        for file, value in {"type": "Battery", "status": "Discharging", "capacity": 64, **values}.items():
+            self.write(f"class/power_supply/{name}/{file}", value)
+
+    # --- faults
+
     def pipe(self, path: str) -> None:
         """Puts a pipe without a writer in the file's place: opened the plain way it would block for ever."""
         (self.sys / path).unlink(missing_ok=True)
         os.mkfifo(self.sys / path)
+
+    def input_output_error(self, path: str) -> None:
+        """Puts something in the file's place that fails as a broken chip does: memory at address 0."""
+        (self.sys / path).unlink(missing_ok=True)
+        (self.sys / path).symlink_to("/proc/self/mem")
+
+    def remove(self, path: str) -> None:
+        """Takes a file, or whatever is in its place, away."""
+        target = self.sys / path
+        target.rmdir() if target.is_dir() else target.unlink()
 
 
 def _replace(path: Path, text: str) -> Path:

@@ -17,7 +17,7 @@ from .sysfs import sysfs_sensors
 __all__ = ["SOURCES", "Source", "actuators", "discover", "survey"]
 
 SOURCES = ("sysfs", "procfs", "nvml", "jtop", "psutil")
-"""In the order in which they are asked; the last two give only kinds of readings that none before them has."""
+"""In the order in which they are asked; the last two give only kinds that none before them has."""
 
 
 @dataclass(frozen=True)

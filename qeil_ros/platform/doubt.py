@@ -8,10 +8,14 @@ change of the load is added up for as long as a value stands still:
 
 in seconds of the whole processor's change between idle and full use; the slow mean (60 s) forgets a load that
 lasts, since a temperature that has settled may well stand still. A value is frozen when it has stood still
-for 25 samples or more, and through an impulse of 20 s or more (idle to full use for 24 s), and through twice
-as much as ever before, so that a slow or coarse thermometer sets its own measure. It must have moved eight
-times before that: what never moves is constant by nature, or cannot be told from it. It is believed again as
-soon as it moves.
+for 25 samples or more, and through an impulse of
+
+    40 s for each degree (or watt) of the smallest change that this sensor was ever seen to make,
+    twice as much as it ever stood still through before, and 8 s,
+
+whichever is most, so that a coarse or slow thermometer sets its own measure. With steps of half a degree that
+is a processor that goes from idle to full use for 24 s. The sensor must have moved eight times before: what
+never moves is constant by nature, or cannot be told from it. It is believed again as soon as it moves.
 
 Only readings that follow the processor are watched, by their names (`FOLLOWERS`): its temperatures, its
 power, and that of the board's input. A fan, a battery, a clock, a disk and a GPU have reasons of their own to
@@ -39,7 +43,8 @@ FOLLOWERS = re.compile(
 )
 _SLOW_S = 60.0
 _LEAST_SAMPLES = 25
-_LEAST_IMPULSE_S = 20.0
+_LEAST_IMPULSE_S = 8.0
+_IMPULSE_S_PER_UNIT = 40.0
 _RECORDS = 2.0
 _LEAST_MOVES = 8
 _JUMP_C = 40.0
@@ -54,6 +59,10 @@ class _Standstill:
     samples: int = 0
     impulse_s: float = 0.0
     record_s: float = 0.0
+    step: float = math.inf  # the smallest change seen: what the sensor can tell apart
+
+    def patience_s(self) -> float:
+        return max(_LEAST_IMPULSE_S, _IMPULSE_S_PER_UNIT * self.step, _RECORDS * self.record_s)
 
 
 class Doubt:
@@ -107,6 +116,7 @@ class Doubt:
             return ""
         if reading.value != watched.value:
             watched.record_s = max(watched.record_s, abs(watched.impulse_s))
+            watched.step = min(watched.step, abs(reading.value - watched.value))
             watched.value = reading.value
             watched.moves += 1
             watched.samples, watched.impulse_s = 0, 0.0
@@ -116,7 +126,7 @@ class Doubt:
         if (
             watched.moves < _LEAST_MOVES
             or watched.samples < _LEAST_SAMPLES
-            or abs(watched.impulse_s) < max(_LEAST_IMPULSE_S, _RECORDS * watched.record_s)
+            or abs(watched.impulse_s) < watched.patience_s()
         ):
             return ""
         return f"frozen: {watched.value:g} {reading.unit} for {watched.samples} samples while the load moved"

@@ -69,9 +69,9 @@ class Trace:
         last = len(self.time_s) - 1
         index = min(max(int(np.searchsorted(self.time_s, time_s, "right")) - 1, 0), last)
         values = {name: float(column[index]) for name, column in self.columns.items()}
-        if interpolate and index < last:
-            begin_s, end_s = self.time_s[index : index + 2]
-            share = min(1.0, max(0.0, float((time_s - begin_s) / (end_s - begin_s))))
+        begin_s = float(self.time_s[index])
+        if interpolate and index < last and time_s > begin_s:
+            share = (time_s - begin_s) / (float(self.time_s[index + 1]) - begin_s)
             for name in self._continuous:
                 values[name] += share * (float(self.columns[name][index + 1]) - values[name])
         return values
@@ -208,10 +208,13 @@ def load_sbc_bench(path: Path | str) -> Trace:
             if row is None or row["clocks"].count("/") + 1 != len(clocks):
                 raise TraceError(f"{path}, line {number}: not a row of the table: {line[:60]!r}")
             time_s = _seconds(row["time"])
-            if times_s and time_s < times_s[-1] - 43200.0:  # past midnight
-                time_s += 86400.0 * (1 + times_s[-1] // 86400.0)
-            if times_s and time_s <= times_s[-1]:
-                continue  # one table's last row and the next one's first
+            if times_s:
+                time_s += 86400.0 * (times_s[-1] // 86400.0)
+                if time_s < times_s[-1] - 43200.0:  # past midnight
+                    time_s += 86400.0
+                if time_s <= times_s[-1]:  # one table's last row and the next one's first
+                    labels[-1] = label
+                    continue
             values = _values(row, clocks)
             if labels and labels[-1] == label:
                 rows[-1]["cpu/use"] = values.pop("cpu/use")

@@ -26,7 +26,7 @@ while read -r value path; do
 "
 done
 printf %s "$kept" | while read -r value path; do
-    echo "$value" > "$path"
+    [ -f "$path" ] && echo "$value" > "$path"
 done
 """
 _PATIENCE_S = 2.0

@@ -4,15 +4,14 @@ import math
 import os
 
 import pytest
-from fake_machine import FakeMachine
+from fake_machine import GPU, ZONE, FakeMachine
 
-from qeil_ros.platform import Quality, sysfs_sensors, total_power
+from qeil_ros.platform import Quality, sysfs_sensors, total_power, trip_points
 from qeil_ros.platform import files as files_module
 from qeil_ros.platform.rapl import Rapl
 from qeil_ros.platform.readings import SensorError
 from qeil_ros.platform.thermal import ThermalZone
 
-ZONE = "class/thermal/thermal_zone0/temp"
 ENERGY = "class/powercap/intel-rapl:0/energy_uj"
 RANGE_UJ = 262143328850
 
@@ -106,6 +105,8 @@ def test_hwmon_power_files_are_microwatts(machine):
         (lambda path: path.write_text("9" * 5000), "is not a number"),
         (lambda path: path.write_text("-300000"), "is not possible"),
         (lambda path: path.write_text("2000000"), "is not possible"),
+        (lambda path: path.write_text("45"), "whole degrees"),
+        (lambda path: path.write_text("45000000"), "45000 C is not possible"),
         (lambda path: (path.unlink(), path.mkdir()), "not a regular file"),
     ],
 )
@@ -128,13 +129,10 @@ def test_pipe_in_the_place_of_a_file_does_not_block(machine):
 
 
 def test_input_output_error_of_the_kernel_passes(machine):
-    """A process's memory, read from address 0, fails as a broken chip does."""
     sensors = sysfs_sensors(machine.sys)
-    path = machine.sys / ZONE
-    path.unlink()
-    path.symlink_to("/proc/self/mem")
+    machine.input_output_error(ZONE)
     assert "input/output error" in read(machine, 0.0, sensors)["temperature/cpu-thermal"].reason
-    path.unlink()
+    machine.remove(ZONE)
     machine.temperature(51.0)
     assert read(machine, 1.0, sensors)["temperature/cpu-thermal"].value == 51.0
 
@@ -191,6 +189,140 @@ def test_number_takes_signs_and_refuses_more_than_a_number(tmp_path):
         path.write_text(text)
         with pytest.raises(SensorError, match="not a number"):
             files_module.number(path)
+
+
+def test_trip_points_by_the_names_of_readings(machine):
+    machine.write("class/hwmon/hwmon2/name", "nvme")
+    machine.write("class/hwmon/hwmon2/temp1_input", 38850)
+    machine.write("class/hwmon/hwmon2/temp1_max", 81850)
+    machine.write("class/hwmon/hwmon2/temp1_crit", 65261850)  # "not set", says this one
+    found = trip_points(sysfs_sensors(machine.sys))
+    assert list(found) == ["temperature/cpu-thermal", "temperature/nvme/temp1"]
+    assert found["temperature/nvme/temp1"].hot_c == pytest.approx(81.85)
+    assert math.isnan(found["temperature/nvme/temp1"].critical_c)
+
+
+def test_sum_channel_of_an_ina3221_is_no_rail(machine):
+    chip = "class/hwmon/hwmon1"
+    for file, value in {"in4_input": 12, "curr4_input": 2400, "in7_label": "sum of shunt voltages"}.items():
+        machine.write(f"{chip}/{file}", value)
+    machine.write(f"{chip}/in2_label", "NC")
+    machine.write(f"{chip}/in2_input", 5000)
+    machine.write(f"{chip}/curr2_input", 3)
+    names = [name for name in read(machine) if "ina3221" in name]
+    assert names == ["current/ina3221/VDD_IN", "power/ina3221/VDD_IN"]
+
+
+def test_rails_as_jetpack_4_shows_them(machine):
+    device = "bus/i2c/drivers/ina3221x/6-0040/iio:device0"
+    for index, (rail, milliwatt) in enumerate((("POM_5V_IN", 4321), ("POM_5V_GPU", 80), ("NC", 0))):
+        machine.write(f"{device}/rail_name_{index}", rail)
+        machine.write(f"{device}/in_power{index}_input", milliwatt)
+    found = read(machine)
+    assert found["power/ina3221x/POM_5V_IN"].value == pytest.approx(4.321)
+    assert found["power/ina3221x/POM_5V_GPU"].value == pytest.approx(0.08)
+    assert "power/ina3221x/NC" not in found
+
+
+def test_rails_that_are_the_board_only_together(machine):
+    chip = "class/hwmon/hwmon1"
+    for channel, rail in enumerate(("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"), 1):
+        machine.write(f"{chip}/in{channel}_label", rail)
+        machine.write(f"{chip}/in{channel}_input", 5000)
+        machine.write(f"{chip}/curr{channel}_input", 1000 * channel)
+    total = total_power(list(read(machine).values()))
+    assert total.value == pytest.approx(30.0)
+    assert total.source.count(" + ") == 2
+
+
+def test_gpu_of_a_jetson(machine):
+    machine.add_devfreq()
+    found = read(machine)
+    assert found["clock/17000000.gpu"].value == 306e6
+    assert (found["gpu/17000000.gpu"].value, found["gpu/17000000.gpu"].unit) == (pytest.approx(41.5), "%")
+    machine.write(f"{GPU}/cur_freq", 0)
+    assert read(machine)["clock/17000000.gpu"].good, "a GPU that sleeps"
+
+
+def test_fan_that_stands_is_no_fault(machine):
+    machine.write("class/hwmon/hwmon3/name", "pwmfan")
+    machine.write("class/hwmon/hwmon3/fan1_input", 0)
+    fan = read(machine)["fan/pwmfan/fan1"]
+    assert (fan.value, fan.unit) == (0.0, "rpm")
+
+
+@pytest.mark.parametrize(
+    ("files", "power_w"),
+    [
+        ({"power_now": 7_500_000}, 7.5),
+        ({"voltage_now": 12_000_000, "current_now": 1_000_000}, 12.0),
+        ({"voltage_now": 12_000_000, "current_now": -1_000_000}, 12.0),
+        ({"power_now": 7_500_000, "status": "Charging"}, -7.5),
+        ({"power_now": 7_500_000, "status": "Full"}, 0.0),
+    ],
+)
+def test_battery_of_the_kernel(machine, files, power_w):
+    machine.add_battery(**files)
+    machine.write("class/power_supply/AC/type", "Mains")
+    found = read(machine)
+    assert (found["battery/BAT0"].value, found["battery/BAT0"].unit) == (64.0, "%")
+    assert found["power/battery/BAT0"].value == pytest.approx(power_w)
+    assert not any("AC" in name for name in found)
+    machine.write("class/power_supply/BAT0/capacity", 255)
+    machine.write("class/power_supply/BAT0/status", "")
+    found = read(machine)
+    assert "255 % is not possible" in found["battery/BAT0"].reason
+    assert "is empty" in found["power/battery/BAT0"].reason
+
+
+FAULTS = {
+    "vanishes": (lambda machine, path: machine.remove(path), ("no such file",)),
+    "is a pipe": (lambda machine, path: machine.pipe(path), ("not a regular file",)),
+    "fails": (lambda machine, path: machine.input_output_error(path), ("input/output error",)),
+    "is empty": (lambda machine, path: machine.write(path, ""), ("is empty",)),
+    "is garbage": (lambda machine, path: machine.write(path, "\x1b[31m#!"), ("is not a number",)),
+    "is negative": (lambda machine, path: machine.write(path, -(10**12)), ("not possible", "negative")),
+    "is too much": (lambda machine, path: machine.write(path, 10**17), ("not possible", "went from")),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_sensor_lives_through_every_fault_of_its_file(machine, fault):
+    """At each file in turn: its readings say why, all others stay good, and the fault passes."""
+    machine.add_devfreq()
+    machine.add_battery(power_now=7_500_000)
+    machine.write("class/hwmon/hwmon2/name", "nvme")
+    machine.write("class/hwmon/hwmon2/temp1_input", 38850)
+    machine.write("class/hwmon/hwmon3/name", "pwmfan")
+    machine.write("class/hwmon/hwmon3/fan1_input", 900)
+    sensors = sysfs_sensors(machine.sys)
+    inflict, reasons = FAULTS[fault]
+    now_s = 0.0
+    read(machine, now_s, sensors)
+    sources = {
+        path: name
+        for name, reading in read(machine, 0.1, sensors).items()
+        for path in reading.source.split(" x ")
+    }
+    assert len(sources) == 12
+    for path in sources:
+        file = path.removeprefix(f"{machine.sys}/")
+        before = machine.text(file)
+        inflict(machine, file)
+        now_s += 1.0
+        found = read(machine, now_s, sensors)
+        bad = {name: reading for name, reading in found.items() if not reading.good}
+        assert bad, file
+        for name, reading in bad.items():
+            assert path in reading.source, (name, file)
+            assert any(reason in reading.reason for reason in reasons), reading
+        if (machine.sys / file).is_file() or (machine.sys / file).is_fifo():
+            machine.remove(file)
+        machine.write(file, before)
+        for _ in range(2):  # a counter wants two readings again
+            now_s += 1.0
+            found = read(machine, now_s, sensors)
+        assert all(reading.good for reading in found.values()), file
 
 
 class TestRapl:
