@@ -35,6 +35,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lifecycle": ("qeil_ros.cli.lifecycle", "See and change the states of lifecycle nodes."),
     "interface": ("qeil_ros.cli.interface", "Show message and service definitions."),
     "bag": ("qeil_ros.cli.bag", "Play, record and inspect rosbag2 recordings (mcap and sqlite3)."),
+    "status": ("qeil_ros.cli.status", "Show what the supervisor sees and why it decides as it does, live."),
+    "timeline": ("qeil_ros.cli.timeline", "Draw a flight log: modes, heat, power, link, answers over time."),
     "model": ("qeil_ros.cli.model", "Make, check and look into split models."),
     "split": ("qeil_ros.cli.split", "Cut an ONNX model in two, and show where it can be cut."),
     "export": ("qeil_ros.cli.export", "Cut a model of Hugging Face in two, from a folder on this disk."),

@@ -80,17 +80,17 @@ class LivePlan:
             others.insert(0, plan.point)
         return [self._asked(each, plan.reason) for each in (self.point, *others)]
 
-    def predicted(self, point: OperatingPoint) -> Quantities:
-        """What a frame takes at a permitted point, where it is the one that was planned; else NaN.
+    def predicted(self, point: OperatingPoint) -> Quantities | None:
+        """What a frame takes at a permitted point, where it is the one that was planned; else None.
 
         A rate that was lowered changes nothing about a frame.
         """
         planned = self.point
         if planned is None:
-            return Quantities()
+            return None
         asked = self._asked(planned, "")
         same = replace(point, rate_hz=asked.rate_hz, reason="") == asked
-        return planned.predicted if same else Quantities()
+        return planned.predicted if same else None
 
     def observe(self, status: Any, distortion: float, now_s: float) -> None:
         """Learns from a status of the fallback, if its frames ran at the planned point.

@@ -11,7 +11,7 @@ import math
 import socket
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
@@ -19,8 +19,6 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import BatteryState
 
 from qeil_ros.msg import FallbackStatus, OperatingPoint, SupervisorStatus
-from qeil_ros.planning import plan_file
-from qeil_ros.planning.planner import Quantities
 from qeil_ros.platform import BatterySensor, Sampler, actuators, discover
 from qeil_ros.safety.guard import Budget, Guard
 from qeil_ros.safety.link import Link
@@ -32,14 +30,16 @@ from .arrival import arrival_s, informed
 from .clocks import Clocks
 from .diagnostics import Diagnostics, qos_problems
 from .lifecycle import ManagedNode
-from .live_plan import LivePlan
 from .main import run
 from .overrides import Overrides, pinned
 from .parameters import declare
-from .supervisor_log import SupervisorLog
 from .supervisor_parameters import Parameters
 from .supervisor_services import Services
 from .supervisor_status import View, fill_conditions, fill_parts, point_message, status_message
+
+if TYPE_CHECKING:  # what takes memory comes in where it is asked for
+    from .live_plan import LivePlan
+    from .supervisor_log import SupervisorLog
 
 __all__ = ["Parameters", "SupervisorNode", "main"]
 
@@ -100,6 +100,8 @@ class SupervisorNode(ManagedNode):
         self._statuses = self.create_lifecycle_publisher(SupervisorStatus, "status", qos.LATEST)
         self._sequence = 0
         if params.flight_log:
+            from .supervisor_log import SupervisorLog
+
             self._log = SupervisorLog(self, params.flight_log, params.flight_log_bytes)
         names = [name for sensor in sensors for name in sensor.names]
         self.diagnostics.set("sensors", len(names))
@@ -115,6 +117,10 @@ class SupervisorNode(ManagedNode):
         assert sampler is not None
         self._reset()
         if params.plan:
+            from qeil_ros.planning import plan_file
+
+            from .live_plan import LivePlan
+
             self._live = LivePlan(plan_file.read(params.plan), params.plan_dwell_s)
             self.get_logger().info(f"planning live from {params.plan}")
         self._clocks = Clocks(actuators(params.sysfs_root))
@@ -260,7 +266,7 @@ class SupervisorNode(ManagedNode):
             link_reason=reason,
             fallback=fallback,
             plan=None if self._live is None else self._live.plan,
-            predicted=Quantities() if self._live is None else self._live.predicted(verdict.point),
+            predicted=None if self._live is None else self._live.predicted(verdict.point),
             distortion=self._recent_distortion(now_s),
             overrides=self.overrides.describe(now_s),
             stuck=sample.stuck,

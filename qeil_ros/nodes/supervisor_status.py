@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from qeil_ros.msg import FallbackStatus, OperatingPoint, SupervisorStatus
-from qeil_ros.planning.planner import Plan, Quantities
 from qeil_ros.platform import Reading
 from qeil_ros.safety.guard import Verdict
 from qeil_ros.safety.link import Link
@@ -18,6 +17,9 @@ from qeil_ros.safety.modes import Mode
 from qeil_ros.safety.permit import OperatingPoint as Point
 
 from .diagnostics import Diagnostics, Part
+
+if TYPE_CHECKING:  # the planner takes memory, which a supervisor without a plan does without
+    from qeil_ros.planning.planner import Plan, Quantities
 
 __all__ = ["View", "fill_conditions", "fill_parts", "point_message", "status_message"]
 
@@ -33,7 +35,7 @@ class View:
         link, link_reason: as the fallback says.
         fallback: its last status; None where it is silent.
         plan: the newest; None without a plan file.
-        predicted: of a frame at the point in force.
+        predicted: of a frame at the point in force; None where nothing is.
         distortion: as the encoder measured it of late.
         overrides: what an operator has set.
         stuck: names of the sensors that block.
@@ -44,7 +46,7 @@ class View:
     link_reason: str
     fallback: Any
     plan: Plan | None
-    predicted: Quantities
+    predicted: Quantities | None
     distortion: float
     overrides: Sequence[str]
     stuck: Sequence[str]
@@ -99,7 +101,7 @@ def status_message(view: View, point: Any) -> Any:
     Args:
         point: the OperatingPoint in force, as last published.
     """
-    verdict, predicted = view.verdict, view.predicted
+    verdict, predicted = view.verdict, _predicted(view)
     readings, forecast = verdict.readings, verdict.forecast
     answers = view.fallback or FallbackStatus(
         total_s=math.nan,
@@ -133,13 +135,13 @@ def status_message(view: View, point: Any) -> Any:
         forecast_error_c=forecast.temperature_error_c,
         forecast_energy_j=forecast.energy_j,
         energy_left_j=forecast.energy_left_j,
-        delay_predicted_s=predicted.delay_s,
+        delay_predicted_s=predicted["delay_s"],
         delay_measured_s=answers.total_s,
-        energy_predicted_j=predicted.robot_j,
+        energy_predicted_j=predicted["robot_j"],
         energy_measured_j=answers.energy_j,
-        bytes_predicted=predicted.payload_bytes,
+        bytes_predicted=predicted["payload_bytes"],
         bytes_measured=answers.bytes_sent,
-        distortion_predicted=predicted.distortion,
+        distortion_predicted=predicted["distortion"],
         distortion_measured=view.distortion,
         link_bytes_s=answers.link_bytes_s,
         round_trip_s=answers.round_trip_s,
@@ -225,12 +227,14 @@ def _plan(part: Part, view: View) -> None:
     assert view.plan is not None
     part.set("reason", view.plan.reason)
     part.condition("feasible", "" if view.plan.point else view.plan.reason)
+    for name, value in _predicted(view).items():
+        part.set(f"{name}_predicted", value)
     measured = view.fallback
-    for name, predicted, actual in (
-        ("delay_s", view.predicted.delay_s, measured.total_s if measured else math.nan),
-        ("robot_j", view.predicted.robot_j, measured.energy_j if measured else math.nan),
-        ("payload_bytes", view.predicted.payload_bytes, measured.bytes_sent if measured else math.nan),
-        ("distortion", view.predicted.distortion, view.distortion),
-    ):
-        part.set(f"{name}_predicted", float(predicted))
-        part.set(f"{name}_measured", float(actual))
+    for name, field in (("delay_s", "total_s"), ("robot_j", "energy_j"), ("payload_bytes", "bytes_sent")):
+        part.set(f"{name}_measured", float(getattr(measured, field)) if measured else math.nan)
+    part.set("distortion_measured", view.distortion)
+
+
+def _predicted(view: View) -> dict[str, float]:
+    names = ("delay_s", "robot_j", "payload_bytes", "distortion")
+    return {name: math.nan if view.predicted is None else getattr(view.predicted, name) for name in names}
