@@ -1,7 +1,8 @@
-"""Runs an arbiter in real time: one thread decides and publishes, another runs the local model.
+"""Runs an arbiter in real time: whoever has an event decides and publishes what follows from it, at once.
 
-Whoever has an event hands it over with `post` and goes on; the deciding thread alone touches arbiter and
-link. It sleeps until an event or the next moment that the arbiter named: nothing is polled.
+One thread at a time does that; another one that comes meanwhile leaves its event there and goes on. A thread
+of its own sleeps until the next moment that the arbiter named, and one runs the local model: nothing is
+polled, and between an answer's arrival and its publication no thread has to wake up.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ F = TypeVar("F")
 A = TypeVar("A")
 
 Event = Callable[[float], "list[Publish[Any, Any] | RunLocal[Any]]"]
-"""Called on the deciding thread with the time [s]; gives the arbiter's actions."""
+"""Called by one thread at a time with the time [s]; gives the arbiter's actions."""
 
 _MOST_EVENTS = 1024
 
@@ -32,11 +33,10 @@ class Answering(Generic[F, A]):
 
     Args:
         arbiter: what decides; nobody else may touch it while this is active, except through `post`.
-        publish: performs a `Publish`, on the deciding thread.
+        publish: performs a `Publish`; called by one thread at a time, as all but `run_local` is.
         run_local: answers a frame, on the working thread; raises ValueError with the reason where it cannot.
-        prepare: called on the deciding thread before each decision, with the time; returns when it wants to
-        be
-            called again even if nothing happens [s]. It may set `arbiter.eager`.
+        prepare: called before each decision, with the time; returns when it wants to be called again even if
+            nothing happens [s]. It may set `arbiter.eager` and `arbiter.doubtful`.
         failed: is told of exceptions that should not be, in `publish` and elsewhere; the threads live on.
     """
 
@@ -54,21 +54,25 @@ class Answering(Generic[F, A]):
         """Events that were not taken because too many were waiting."""
         self._publish, self._run_local, self._prepare, self._failed = publish, run_local, prepare, failed
         self._clock = clock
-        self._changed = threading.Condition()
+        self._deciding = threading.Lock()
+        self._changed = threading.Condition()  # never held while something is decided
         self._events: deque[Event] = deque()
+        self._wake_s = math.inf
         self._running = False
-        self._last_words = ""
         self._frames: queue.SimpleQueue[tuple[Key, F] | None] = queue.SimpleQueue()
-        self._decider = threading.Thread(target=self._decide, name="decider")
+        self._waker = threading.Thread(target=self._wake, name="deadlines")
         self._worker = threading.Thread(target=self._work, name="local-model")
 
     def start(self) -> None:
         self._running = True
-        self._decider.start()
+        self._waker.start()
         self._worker.start()
+        self.post(self.arbiter.tick)
 
     def post(self, event: Event) -> bool:
-        """Hands an event over. False: it was not taken, because too many are waiting or this has stopped."""
+        """Handles an event, or leaves it to the thread that is deciding. False: it was not taken, because
+        too many are waiting or this has stopped.
+        """
         with self._changed:
             if not self._running:
                 return False
@@ -76,8 +80,8 @@ class Answering(Generic[F, A]):
                 self.dropped += 1
                 return False
             self._events.append(event)
-            self._changed.notify()
-            return True
+        self._decide()
+        return True
 
     def stop(self, reason: str) -> None:
         """Answers what waits, with "no answer" and the reason where need be, and ends both threads."""
@@ -85,27 +89,50 @@ class Answering(Generic[F, A]):
             if not self._running:
                 return
             self._running = False
-            self._last_words = reason
             self._changed.notify()
-        self._decider.join()
+        self._waker.join()
+        with self._deciding:
+            self._handle_events()
+            self._perform(self.arbiter.flush(reason))
         self._frames.put(None)
         self._worker.join()
 
     def _decide(self) -> None:
-        next_s = self._next()
+        """Handles all events, unless another thread does."""
+        while self._deciding.acquire(blocking=False):
+            try:
+                self._handle_events()
+                next_s = self._next()
+            finally:
+                self._deciding.release()
+            with self._changed:
+                if next_s < self._wake_s:
+                    self._wake_s = next_s
+                    self._changed.notify()
+                # Left by a thread that came after the last look, and before the release.
+                if not self._events:
+                    return
+
+    def _handle_events(self) -> None:
         while True:
             with self._changed:
-                while self._running and not self._events and (wait_s := next_s - self._clock()) > 0:
+                events = [self._events.popleft() for _ in range(len(self._events))]
+            if not events:
+                return
+            for event in events:
+                self._handle(event)
+
+    def _wake(self) -> None:
+        """Lets time pass for the arbiter."""
+        while True:
+            with self._changed:
+                while self._running and (wait_s := self._wake_s - self._clock()) > 0:
                     self._changed.wait(min(wait_s, threading.TIMEOUT_MAX))
                 if not self._running:
-                    break
-                events = [self._events.popleft() for _ in range(len(self._events))]
-            for event in events or [self.arbiter.tick]:
-                self._handle(event)
-            next_s = self._next()
-        while self._events:
-            self._handle(self._events.popleft())
-        self._perform(self.arbiter.flush(self._last_words))
+                    return
+                self._wake_s = math.inf
+                self._events.append(self.arbiter.tick)
+            self._decide()
 
     def _next(self) -> float:
         now_s = self._clock()
@@ -155,4 +182,4 @@ class Answering(Generic[F, A]):
         """Like `post`, but never refused: without this event the arbiter would take the model for busy."""
         with self._changed:
             self._events.append(lambda now_s: self.arbiter.local_done(key, answer, now_s, problem))
-            self._changed.notify()
+        self._decide()

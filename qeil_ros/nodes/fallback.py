@@ -126,7 +126,7 @@ class FallbackNode(ManagedNode):
         self._figures, self._server = AnswerFigures(), None
         answering.start()
         self._run, self._beats, self._sent_s = secrets.randbits(64), 0, now_s
-        # A steady clock: neither pauses with a simulation. Done on the thread that knows it all.
+        # A steady clock: neither pauses with a simulation. Posted, since what they touch is the arbiter's.
         for period_s, do in ((_STATUS_S, self._tell), (self.params.heartbeat_s, self._beat)):
             self._timers.append(
                 self.create_timer(period_s, lambda do=do: answering.post(do), clock=self._steady)
@@ -252,7 +252,7 @@ class FallbackNode(ManagedNode):
         answering.post(heard)
         return None
 
-    # --- deciding, on the thread of `Answering`
+    # --- deciding, one thread at a time: see `Answering`
 
     def _prepare(self, now_s: float) -> float:
         """Says whether to wait for the offboard computer; returns when that may change by itself [s]."""

@@ -15,6 +15,8 @@ from .parameters import ParameterError
 
 __all__ = ["run"]
 
+_SWITCH_S = 5e-4
+
 
 def run(make_node: Callable[[], LifecycleNode], args: Sequence[str] | None = None) -> None:
     """Runs one lifecycle node until SIGINT or SIGTERM.
@@ -26,6 +28,8 @@ def run(make_node: Callable[[], LifecycleNode], args: Sequence[str] | None = Non
     Raises:
         SystemExit: with code 1, as said above.
     """
+    # A message that arrives while another thread computes waits no longer than that for the interpreter.
+    sys.setswitchinterval(_SWITCH_S)
     rclpy.init(args=None if args is None else list(args))
     node = None
     try:
