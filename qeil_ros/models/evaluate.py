@@ -112,6 +112,7 @@ def evaluate(
     weight_bits: Sequence[int] = (AS_STORED,),
     feature_bits: Sequence[int] = (8,),
     codings: Sequence[Mapping[str, Any]] = AS_SENT,
+    against: ModelFolder | None = None,
     threads: int = 1,
     progress: Progress | None = None,
 ) -> Table:
@@ -123,6 +124,8 @@ def evaluate(
         feature_bits: widths of the features, 1 to 8, or 0 for features that are not coded.
         codings: further arguments of `qeil_ros.codec.encode`, each a way of coding to try; by default that of
             the encoder node.
+        against: the model whose answers agreement is with, of the same cuts and input; None: this one, its
+            agent part as stored.
         threads: of every part.
 
     Raises:
@@ -134,9 +137,10 @@ def evaluate(
         raise ValueError(f"{dataset.name} holds no picture")
     names = [folder.split(name).name for name in splits or [folder.default_split]]
     points = [(bits, coding) for bits in feature_bits for coding in (codings if bits != UNCODED else [{}])]
-    run = _Run(folder, dataset, threads, progress)
+    run = _Run(folder, dataset, against, threads, progress)
     coded = sum(bits != UNCODED for bits, _ in points)
-    run.steps = len(dataset) * len(names) * (len({AS_STORED, *weight_bits}) + coded * len({*weight_bits}))
+    whole = len({AS_STORED, *weight_bits}) + (against is not None)
+    run.steps = len(dataset) * len(names) * (whole + coded * len({*weight_bits}))
     rows: list[Row] = []
     for name in names:
         rows += run.split(name, weight_bits, points)
@@ -173,10 +177,11 @@ class _Run:
         self,
         folder: ModelFolder,
         dataset: Dataset,
+        against: ModelFolder | None,
         threads: int,
         progress: Progress | None,
     ) -> None:
-        self._folder, self._dataset = for_scoring(folder), dataset
+        self._folder, self._dataset, self._against = for_scoring(folder), dataset, against
         self._threads, self._progress = threads, progress
         self._judge = Judge(folder, dataset)
         self._prepare = Preprocessor(folder.input)
@@ -193,7 +198,7 @@ class _Run:
         server = self._folder.server(name, threads=self._threads)
         local = self._folder.local(name, threads=self._threads) if self._folder.has("local", name) else None
         rows: list[Row] = []
-        reference: list[Answer] = []
+        reference = self._answers_of(for_scoring(self._against), name) if self._against else []
         answer_ms = local_ms = math.nan
         for width in dict.fromkeys([AS_STORED, *weight_bits]):
             if width != AS_STORED and (problem := _set_width(agent, width)):
@@ -208,7 +213,7 @@ class _Run:
             agent_s: list[float] = []
             for features, took in self._features(agent, name):
                 agent_s += took
-                if not reference and math.isnan(answer_ms):
+                if math.isnan(answer_ms):
                     answer_ms = _one_by_one_ms(server.run, features)
                     local_ms = _one_by_one_ms(local.run, features) if local else math.nan
                 exact.answers += server.run(features)
@@ -225,6 +230,14 @@ class _Run:
             if local is not None:
                 rows.append(self._row(name, "local", alone, reference, median_agent_ms, local_ms))
         return rows
+
+    def _answers_of(self, folder: ModelFolder, name: str) -> list[Answer]:
+        """What a model says of each frame, its features not coded."""
+        agent, server = (
+            folder.agent(name, threads=self._threads),
+            folder.server(name, threads=self._threads),
+        )
+        return [answer for features, _ in self._features(agent, name) for answer in server.run(features)]
 
     def _features(self, agent: AgentPart, split: str) -> Iterator[tuple[NDArray[Any], list[float]]]:
         """Features [B, ...] of the frames, some at a time, and the seconds that each took."""

@@ -164,6 +164,8 @@ def prune_curve(
 ) -> list[CurvePoint]:
     """What each plan does to score, size and speed; the first point is the model as it is, in float32.
 
+    Where the data hold no truth the score is the agreement with that first point.
+
     Args:
         images: prepared calibration images, which the dataset must not hold.
 
@@ -176,17 +178,18 @@ def prune_curve(
     with tempfile.TemporaryDirectory(prefix="qeil-prune-") as scratch:
         dense = Path(scratch) / "dense.onnx"
         shutil.copyfile(source, dense)
+        dense_model = _with_agent(folder, split, source)
         whole = dynamic_int8(dense, Path(scratch) / "dense_int8.onnx")
         for done, plan in enumerate([None, *plans]):
             if progress is not None:
                 progress(done, len(plans) + 1, str(plan or "as it is"))
-            report, model, file = None, _with_agent(folder, split, source), dense
+            report, model, file = None, dense_model, dense
             if plan is not None:
                 out = Path(scratch) / str(done)
                 model, report = prune_folder(folder, out, plan, split=split, images=images)
                 file = out / model.split(split).agent.file
             small = whole if plan is None else dynamic_int8(file, Path(scratch) / f"{done}_int8.onnx")
-            row = evaluate(model, dataset, splits=[cut.name], feature_bits=[0]).rows[0]
+            row = evaluate(model, dataset, splits=[cut.name], feature_bits=[0], against=dense_model).rows[0]
             before = report.weights_before if report else 1
             pairs = ((dense, file), (whole, small))
             speeds = [speed_ratio(a, b, folder.input.shape, rounds) for a, b in pairs]

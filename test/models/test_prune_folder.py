@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import yaml
 
 from qeil_ros.cli.app import main
-from qeil_ros.models.datasets import open_dataset
+from qeil_ros.models.datasets import Dataset, open_dataset
 from qeil_ros.models.folder import ModelFolder
 from qeil_ros.models.prune import PrunePlan
 from qeil_ros.models.prune_folder import calibration_images, calibration_set, prune_curve, prune_folder
@@ -111,3 +112,10 @@ def test_the_command(tmp_path, capsys):
 def test_what_the_command_refuses(tmp_path, capsys, words, said):
     assert main(["prune", "tabletop", str(tmp_path / "model"), *words]) != 0
     assert said in capsys.readouterr().err and not (tmp_path / "model").exists()
+
+
+def test_data_without_truth_are_scored_by_the_dense_models_answers(tabletop):
+    scenes = open_dataset("tabletop", limit=12)
+    blind = Dataset("no truth", [lambda e=e: dataclasses.replace(e, captions=()) for e in scenes])
+    dense, ruined = prune_curve(tabletop, blind, [PrunePlan(sparsity=0.95)], rounds=1)
+    assert (dense.score_name, dense.score.value) == ("agreement", 1.0) and ruined.score.value < 0.5
