@@ -103,6 +103,10 @@ SEQUENCES: list[tuple[str, str, tuple[int, ...], str, dict[str, Any]]] = [
     ("rans-mask", "bell", (8, 16), "float32", {"bits": 4, "coder": "rans", "keep": [0, 1, 5]}),
     ("rans-lossless", "bytes", (8, 16), "uint8", {"coder": "rans"}),
     ("rans-int8", "bytes", (8, 16), "int8", {"coder": "rans", "bits": 5}),
+    ("rans-filter", "moving", (9, 8, 10), "float32", {"bits": 4, "coder": "rans", "axis": 0}),
+    ("rans-filter-last", "moving", (12, 14, 7), "float16", {"bits": 3, "coder": "rans"}),
+    ("rans-filter-bytes", "moving", (10, 9, 9), "uint8", {"bits": 5, "coder": "rans", "axis": 0}),
+    ("rans-filter-second", "trembling", (40, 64), "float32", {"bits": 5, "coder": "rans"}),
 ]
 
 LARGE: list[tuple[str, str, tuple[int, ...], str, dict[str, Any]]] = [
@@ -149,11 +153,41 @@ def sha256(data: bytes) -> str:
 
 
 def frames(kind: str, shape: tuple[int, ...], dtype: str) -> list[np.ndarray]:
-    """Four frames of a sequence: a quarter of the elements changes from one to the next."""
+    """Four frames of a sequence: a quarter of the elements changes from one to the next.
+
+    "moving" is a map with structure that moves, and what is new in a frame has some as well; "trembling" is
+    something still with noise of its own in every frame.
+    """
+    if kind == "moving":
+        return _moving(shape, np.dtype(dtype))
+    if kind == "trembling":
+        still, *noise = source("bell", (5, *shape), dtype)
+        return [np.asarray(still + one / 8, dtype) for one in noise]
     still, other = source(kind, (2, *shape), dtype)
     out = [still]
     for number in range(3):
         out.append(np.where(np.arange(still.size).reshape(shape) % 4 == number, other, out[-1]))
+    return out
+
+
+def _moving(shape: tuple[int, ...], dtype: np.dtype[Any]) -> list[np.ndarray]:
+    high, wide = (1, 2) if shape[-1] > 7 else (0, 1)  # channels come first or last
+    size = list(shape)
+    size[high], size[wide] = size[high] + 8, size[wide] + 8
+
+    def smooth(field: np.ndarray) -> np.ndarray:
+        for axis in (high, wide):
+            for _ in range(2):
+                field = np.add(*(np.take(field, range(n, field.shape[axis] - 1 + n), axis) for n in (0, 1)))
+        return field
+
+    fields = [smooth(field) for field in source("bell", (5, *size), "float32")]
+    out = []
+    for number, news in enumerate(fields[1:]):
+        cut = [slice(None)] * 3
+        cut[high], cut[wide] = slice(number, number + shape[high]), slice(1, 1 + shape[wide])
+        x = fields[0][tuple(cut)] + news[tuple(cut)] / 4
+        out.append(np.ascontiguousarray(np.clip(x * 4 + 110, 0, 255) if dtype.kind == "u" else x, dtype))
     return out
 
 

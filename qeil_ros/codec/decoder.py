@@ -10,11 +10,12 @@ import numpy as np
 from .. import _kernels
 from .entropy import RansCoder
 from .errors import CorruptError, MissingReferenceError, TruncatedError
+from .prediction import FACTOR_ONE, SPATIAL_ONE, WEIGHT_ONE
+from .predictor import Filtering
 from .scratch import Scratch
 from .stream import (
     CHECKSUM_BYTES,
     DTYPE_IDS,
-    FACTOR_ONE,
     Coder,
     Limits,
     Quantizer,
@@ -55,7 +56,9 @@ class Decoder:
         self._quantizer = _kernels.Quantizer()
         self._coder = RansCoder()
         self._codes, self._parted, self._bytes = Scratch(np.int16), Scratch(np.int16), Scratch(np.uint8)
-        self._values, self._rows, self._referred = (Scratch(np.float32) for _ in range(3))
+        self._values, self._rows = Scratch(np.float32), Scratch(np.float32)
+        self._filtering = Filtering()
+        self._referred, self._second, self._filtered = (Scratch(np.float32) for _ in range(3))
 
     def decode(self, stream: Buffer, out: np.ndarray | None = None) -> np.ndarray:
         """The tensor as it was encoded, element type and shape; in `out` if given, else in new memory.
@@ -72,7 +75,7 @@ class Decoder:
         if stored != computed:
             raise CorruptError(f"the stream's checksum is 0x{stored:08x}; its bytes give 0x{computed:08x}")
         info = parse_header(buffer, self.limits)
-        reference = self._reference(info)
+        references = self._references_of(info)
         payload_at = end - info.payload_bytes
         parameters = buffer[payload_at - info.parameter_bytes : payload_at]
         if info.quantizer is not Quantizer.IDENTITY:
@@ -83,7 +86,7 @@ class Decoder:
             self._read(info, payload, out.dtype, out.reshape(-1).view(np.uint8), None, 0.0)
         else:
             self._rebuild(
-                info, payload, reference, float(unit_of(parameters)) / 2 if parameters else 0.0, out
+                info, payload, references, float(unit_of(parameters)) / 2 if parameters else 0.0, out
             )
         if self._most:
             self.remember(stored, out)
@@ -109,17 +112,18 @@ class Decoder:
 
     # --- the steps of decoding
 
-    def _reference(self, info: StreamInfo) -> NDArray[Any] | None:
-        if info.prediction is None:
-            return None
-        found = self._references.get(info.prediction.reference)
-        if found is None:
-            raise MissingReferenceError(info.prediction.reference, len(self._references))
-        if found.shape != info.shape or found.dtype != info.dtype:
-            raise CorruptError(
-                f"the stream holds {info.dtype} {info.shape}, its reference {found.dtype} {found.shape}"
-            )
-        return found
+    def _references_of(self, info: StreamInfo) -> list[NDArray[Any]]:
+        references = []
+        for checksum in info.prediction.references if info.prediction else ():
+            found = self._references.get(checksum)
+            if found is None:
+                raise MissingReferenceError(checksum, len(self._references))
+            if found.shape != info.shape or found.dtype != info.dtype:
+                raise CorruptError(
+                    f"the stream holds {info.dtype} {info.shape}, its reference {found.dtype} {found.shape}"
+                )
+            references.append(found)
+        return references
 
     def _load(self, info: StreamInfo, parameters: memoryview) -> None:
         exponent = int.from_bytes(parameters[:1], "little", signed=True)
@@ -186,15 +190,12 @@ class Decoder:
         self,
         info: StreamInfo,
         payload: memoryview,
-        reference: NDArray[Any] | None,
+        references: Sequence[NDArray[Any]],
         threshold: float,
         out: NDArray[Any],
     ) -> None:
         """A tensor with dropped rows or one that is a difference: in binary32, then of the element type."""
-        near = None
-        if reference is not None:
-            near = reference.reshape(-1)
-            near = near if near.dtype == _FLOAT32 else self._referred.copy(near)
+        prediction, near = info.prediction, self._predict(info, references)
         floats = out.reshape(-1) if out.dtype == _FLOAT32 else self._values.take(out.size)
         rows = floats if info.mask is None else self._rows.take(info.coded_elements)
         if info.quantizer is Quantizer.IDENTITY:
@@ -202,14 +203,34 @@ class Decoder:
             self._read(info, payload, info.dtype, small, None, 0.0)
             np.copyto(rows, small.view(info.dtype))
         else:
-            parted = near if info.prediction is not None and info.prediction.parted else None
+            parted = near if prediction is not None and prediction.parted else None
             self._read(info, payload, _FLOAT32, rows.view(np.uint8), parted, threshold)
         if info.mask is not None:
             scatter(rows.reshape(info.coded_shape), info.mask, floats.reshape(info.shape))
-        if near is not None and info.prediction is not None:
-            _kernels.add_prediction(floats, near, info.prediction.factor / FACTOR_ONE)
+        if near is not None and prediction is not None:
+            if prediction.filter is not None:
+                grid = self._filtering.grid(info.shape, prediction.filter.axis)
+                grid.restore(floats, prediction.filter.spatial / SPATIAL_ONE)
+            _kernels.add_prediction(floats, near, prediction.factor / FACTOR_ONE)
         if out.dtype != _FLOAT32:
             _convert(floats.reshape(info.shape), out)
+
+    def _predict(self, info: StreamInfo, references: Sequence[NDArray[Any]]) -> NDArray[np.float32] | None:
+        """The reference in binary32, or what the filter makes of both."""
+        prediction = info.prediction
+        if prediction is None:
+            return None
+        near, *others = (
+            tensor.reshape(-1) if tensor.dtype == _FLOAT32 else scratch.copy(tensor).reshape(-1)
+            for tensor, scratch in zip(references, (self._referred, self._second), strict=False)
+        )
+        chosen = prediction.filter
+        if chosen is None:
+            return near
+        filtered, grid = self._filtered.take(near.size), self._filtering.grid(info.shape, chosen.axis)
+        weights = [weight / WEIGHT_ONE for weight in (*chosen.weights, *[chosen.second_weight] * len(others))]
+        grid.filter(near, others[0] if others else None, weights, filtered)
+        return filtered
 
 
 def _convert(values: NDArray[np.float32], out: NDArray[Any]) -> None:

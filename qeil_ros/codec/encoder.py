@@ -14,17 +14,17 @@ from . import rate
 from .decoder import Decoder
 from .entropy import RansCoder
 from .options import Options
+from .prediction import SPATIAL_ONE
+from .predictor import Predictor, Reference
 from .quantize import MAX_MAGNITUDE, clip_rule
 from .scratch import Scratch
 from .stream import (
     CHECKSUM_BYTES,
     DTYPE_IDS,
-    FACTOR_ONE,
     MAX_DIMENSIONS,
     MAX_ELEMENTS,
     Coder,
     Granularity,
-    Prediction,
     Quantizer,
     StreamInfo,
     pack_header,
@@ -34,21 +34,13 @@ from .tokens import choose, gather
 from .varint import varint
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
 _FLOAT32 = np.dtype("<f4")
 _HIGH_RATE_SLOPE = math.log(2) / 6
 """Squared steps that a bit is worth at high rate: -dD/dR = 2 ln2 D with D = 1/12."""
-_MIN_GAIN = 0.9
-"""A prediction must leave less of the energy than this to be worth its header and its dependence."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What a difference may be taken from: a decoded tensor and the checksum of its stream."""
-
-    checksum: int
-    tensor: NDArray[Any]
 
 
 @dataclass
@@ -57,14 +49,25 @@ class _Source:
 
     Attributes:
         data: the tensor that is quantized, flat: of the stream's element type, or float32.
-        level: its root mean square before prediction, of which the step is a fraction.
-        reference: of `data`'s elements, float32, where codes may be parted by it.
+        step: between the levels of symmetric codes that no width bounds, where the options give none.
+        near: of `data`'s elements, what codes may be parted by.
+        innovation: about what is rounded, where the prediction has a filter.
     """
 
     info: StreamInfo
     data: NDArray[Any]
-    level: float
-    reference: NDArray[np.float32] | None
+    step: float = 0.0
+    near: NDArray[np.float32] | None = None
+    innovation: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class _Rounding:
+    """To multiples of `unit`, whose inverse is that in binary64, where `rdo` says what bits are worth."""
+
+    inverse: float
+    unit: np.float32
+    rdo: float
 
 
 class Encoder:
@@ -79,8 +82,9 @@ class Encoder:
         self._parameters = bytearray()
         self._quantizer = _kernels.Quantizer()
         self._whole, self._quiet, self._loud = (RansCoder() for _ in range(3))
-        self._values, self._referred, self._difference = (Scratch(np.float32) for _ in range(3))
-        self._codes, self._parted, self._bytes = Scratch(np.int16), Scratch(np.float32), Scratch(np.uint8)
+        self._predictor = Predictor()
+        self._values, self._parted, self._offsets, self._restored = (Scratch(np.float32) for _ in range(4))
+        self._codes, self._split, self._bytes = Scratch(np.int16), Scratch(np.int16), Scratch(np.uint8)
 
     def encode(self, x: ArrayLike, *, scores: ArrayLike | None = None, **options: Any) -> memoryview:
         """The stream of `x`, valid until the next call.
@@ -102,33 +106,33 @@ class Encoder:
         options: Options,
         *,
         scores: ArrayLike | None = None,
-        reference: Reference | None = None,
+        references: Sequence[Reference] = (),
     ) -> memoryview:
-        """encode(), predicted from a reference of the same type and shape where that pays."""
+        """encode(), predicted from references of the same type and shape, newest first, where that pays."""
         if options.max_bytes is not None:
-            return self._fit(x, options, scores, reference)
-        return self._assemble(self._prepare(x, options, scores, reference), options)
+            return self._fit(x, options, scores, references)
+        return self._assemble(self._prepare(x, options, scores, references), options)
 
     # --- at most so many bytes
 
     def _fit(
-        self, x: NDArray[Any], options: Options, scores: ArrayLike | None, reference: Reference | None
+        self, x: NDArray[Any], options: Options, scores: ArrayLike | None, references: Sequence[Reference]
     ) -> memoryview:
         limit, free = options.max_bytes, options.but(max_bytes=None)
         assert limit is not None
-        source = self._prepare(x, free, scores, reference)
+        source = self._prepare(x, free, scores, references)
         stream = self._assemble(source, free)
         if len(stream) <= limit:
             return stream
         if not free.signed:
-            return self._fit_width(x, free, limit, scores, reference)
+            return self._fit_width(x, free, limit, scores, references)
         if source.info.quantizer is Quantizer.IDENTITY:
-            source = self._prepare(x, free.but(quantizer="symmetric"), scores, reference)
+            source = self._prepare(x, free.but(quantizer="symmetric"), scores, references)
 
         def size_of(step: float) -> int:
             return len(self._assemble(source, free.but(step=step)))
 
-        step = rate.finest_step(size_of, _step(source, free), source.data.size, limit)
+        step = rate.finest_step(size_of, options.step or source.step, source.data.size, limit)
         return self._assemble(source, free.but(step=step))
 
     def _fit_width(
@@ -137,14 +141,12 @@ class Encoder:
         options: Options,
         limit: int,
         scores: ArrayLike | None,
-        reference: Reference | None,
+        references: Sequence[Reference],
     ) -> memoryview:
         """The choice of least squared error among the widths that fit and, of more bits, fewer rows."""
         if options.quantizer == "auto":
             options = options.but(quantizer=options.kind.name.lower())
-        decoder = Decoder(references=1)
-        if reference is not None:
-            decoder.remember(reference.checksum, reference.tensor)
+        decoder = Decoder(references=max(len(references), 1))
         best, best_error, size = None, math.inf, 0
         for bits in range(options.bits, 0, -1):
             whole = options.but(bits=bits)
@@ -157,10 +159,12 @@ class Encoder:
                     tried.append(whole.but(keep=int(rows)))
             fits = False
             for choice in tried:
-                stream = self.write(x, choice, scores=scores, reference=reference)
+                stream = self.write(x, choice, scores=scores, references=references)
                 size = len(stream)
                 if size <= limit:
                     fits |= choice is whole
+                    for reference in references:
+                        decoder.remember(reference.checksum, reference.tensor)
                     error = float(np.square(decoder.decode(stream).astype(np.float64) - x).sum())
                     if error < best_error:
                         best, best_error = choice, error
@@ -168,56 +172,57 @@ class Encoder:
                 break  # fewer bits for all rows are worse
         if best is None:
             raise ValueError(f"max_bytes is {limit}; this tensor's coarsest stream has {size} bytes")
-        return self.write(x, best, scores=scores, reference=reference)
+        return self.write(x, best, scores=scores, references=references)
 
     # --- the steps of encoding
 
     def _prepare(
-        self, x: NDArray[Any], options: Options, scores: ArrayLike | None, reference: Reference | None
+        self, x: NDArray[Any], options: Options, scores: ArrayLike | None, references: Sequence[Reference]
     ) -> _Source:
         info = plan(x.dtype, x.shape, options)
         lossless = info.quantizer is Quantizer.IDENTITY
         if lossless and options.coder == "packed":
-            reference = None  # a difference of bytes has nine bits
+            references = ()  # a difference of bytes has nine bits
         data = np.require(x, info.dtype, ["C", "A"])
-        level, near = 0.0, None
-        if reference is not None or (options.signed and not lossless):
+        source = _Source(info, data)
+        if references or (options.signed and not lossless):
             values = data if info.dtype == _FLOAT32 else self._values.copy(data).reshape(x.shape)
-            prediction, level, near = self._predict(info, values.reshape(-1), reference)
-            if prediction is not None:
-                quantizer = Quantizer.SYMMETRIC if lossless else info.quantizer
-                info = replace(info, quantizer=quantizer, prediction=prediction)
-                data = self._difference.take(x.size).reshape(x.shape)
-            elif not lossless and options.signed:
-                data = values
-        mask = choose(data, options.keep, options.fill, scores)
+            source = self._predicted(info, data, values.reshape(-1), options, references)
+            if source.info.prediction is None and not lossless and options.signed:
+                source.data = values
+        mask = choose(source.data.reshape(x.shape), options.keep, options.fill, scores)
         if mask is not None:
-            info, data, near = replace(info, mask=mask), gather(data, mask), None
-        return _Source(info, np.ascontiguousarray(data).reshape(-1), level, near)
+            source.data, source.near = gather(source.data.reshape(x.shape), mask), None
+            source.info = replace(source.info, mask=mask)
+        source.data = np.ascontiguousarray(source.data).reshape(-1)
+        return source
 
-    def _predict(
-        self, info: StreamInfo, values: NDArray[np.float32], reference: Reference | None
-    ) -> tuple[Prediction | None, float, NDArray[np.float32] | None]:
-        """(prediction, root mean square of the values, reference); the difference is left in its scratch."""
-        if reference is None:
-            return None, math.sqrt(_kernels.products(values, values)[0] / values.size), None
-        tensor = reference.tensor
-        if tensor.shape != info.shape or tensor.dtype != info.dtype:
-            raise ValueError(
-                f"the reference is {tensor.dtype} {tensor.shape}, the tensor {info.dtype} {info.shape}"
-            )
-        near = tensor.reshape(-1) if tensor.dtype == _FLOAT32 else self._referred.copy(tensor)
-        own, common, other = _kernels.products(values, near)
-        level = math.sqrt(own / values.size)
-        whole = info.quantizer is Quantizer.IDENTITY
-        factor = FACTOR_ONE if whole else round(FACTOR_ONE * common / other) if other > 0 else 0
-        share = min(max(factor, 0), FACTOR_ONE) / FACTOR_ONE
-        left = own - 2 * share * common + share * share * other
-        # `own` bounds every element of the difference, which must not overflow; so NaN and infinity end here.
-        if share == 0 or not left < _MIN_GAIN * own or own > MAX_MAGNITUDE**2:
-            return None, level, None
-        _kernels.difference(values, near, share, self._difference.take(values.size))
-        return Prediction(reference.checksum, int(share * FACTOR_ONE)), level, near
+    def _predicted(
+        self,
+        info: StreamInfo,
+        data: NDArray[Any],
+        values: NDArray[np.float32],
+        options: Options,
+        references: Sequence[Reference],
+    ) -> _Source:
+        """The tensor as it is, or where that pays its difference from the references."""
+        lossless = info.quantizer is Quantizer.IDENTITY
+        exact = _exact(info, options)
+        free = info.signed and info.granularity is Granularity.TENSOR and options.keep is None
+        step = 1.0 if exact else nominal_step(data, values, info.bits)
+        predicted = self._predictor.predict(
+            info,
+            values,
+            references,
+            channels=options.axis,
+            exact=exact,
+            step=(options.step or step) if free and not exact else None,
+        )
+        if predicted.prediction is None or predicted.difference is None:
+            return _Source(info, data, step)
+        quantizer = Quantizer.SYMMETRIC if lossless else info.quantizer
+        info = replace(info, quantizer=quantizer, prediction=predicted.prediction)
+        return _Source(info, predicted.difference, step, predicted.near, predicted.innovation)
 
     def _assemble(self, source: _Source, options: Options) -> memoryview:
         info = source.info
@@ -252,7 +257,7 @@ class Encoder:
         info = source.info
         step = options.step
         if info.signed and info.granularity is Granularity.TENSOR:
-            step = _step(source, options) or None
+            step = options.step or source.step or None
         rule = clip_rule(options.clip, info.quantizer, info.bits, step)
         self._quantizer.choose(
             source.data.view(np.uint8),
@@ -293,34 +298,66 @@ class Encoder:
             )
         unit = unit_of(parameters)
         inverse = 1 / float(unit) if unit else 0.0
-        lossless = info.prediction is not None and info.dtype.kind != "f" and info.bits == 8
-        rdo = 0.0 if lossless else options.rdo
+        rdo = 0.0 if info.prediction is not None and _exact(info, options) else options.rdo
         axis = options.axis % len(info.shape)
         outer, size = math.prod(info.coded_shape[:axis]), info.coded_shape[axis]
-        error = _kernels.round_by_cost(data, outer, size, data.size // (outer * size), inverse, rdo, codes)
+        runs = outer, size, data.size // (outer * size)
+        rounding = _Rounding(inverse, unit, rdo)
+        if source.innovation is None:
+            error = _kernels.round_by_cost(data, *runs, inverse, rdo, codes)
+        else:
+            offsets = self._offsets.take(data.size)
+            _kernels.run_offsets(source.innovation, *runs, inverse, rdo, offsets)
+            error = self._follow(source, rounding, offsets, codes)
         whole = self._whole.encode(codes.reshape(info.coded_shape), options.axis)
-        if source.reference is not None and info.prediction is not None:
-            parted = self._parted.take(data.size)
-            quiet = _kernels.part(data, source.reference, np.float32(0.5) * unit, parted)
-            if 0 < quiet < data.size:
-                first = self._encode_part(self._quiet, parted[:quiet], inverse, rdo)
-                second = self._encode_part(self._loud, parted[quiet:], inverse, rdo)
-                parts = len(varint(first[0])) + first[0] + second[0]
-                worth = 8 * _HIGH_RATE_SLOPE * (rdo or 1e9)
-                if first[1] + second[1] + worth * parts < error + worth * whole:
-                    self._quiet_bytes = first[0]
-                    return replace(
-                        info, entropy_bytes=parts, prediction=replace(info.prediction, parted=True)
-                    )
+        if source.near is not None and info.prediction is not None:
+            parts, parts_error = self._encode_parts(source, source.near, rounding)
+            worth = 8 * _HIGH_RATE_SLOPE * (rdo or 1e9)
+            if parts and parts_error + worth * parts < error + worth * whole:
+                return replace(info, entropy_bytes=parts, prediction=replace(info.prediction, parted=True))
         return replace(info, entropy_bytes=whole)
 
-    def _encode_part(
-        self, coder: RansCoder, values: NDArray[np.float32], inverse: float, rdo: float
+    def _encode_parts(
+        self, source: _Source, near: NDArray[np.float32], rounding: _Rounding
     ) -> tuple[int, float]:
-        """(bytes, squared error in squared steps)."""
-        codes = self._codes.take(values.size)
-        error = _kernels.round_by_cost(values, 1, values.size, 1, inverse, rdo, codes)
-        return coder.encode(codes), error
+        """(bytes, squared error in squared steps) of the codes parted by the reference; no bytes if one part
+        would be empty."""
+        data, inverse, rdo = source.data, rounding.inverse, rounding.rdo
+        threshold = np.float32(0.5) * rounding.unit
+        parted, codes = self._parted.take(data.size), self._split.take(data.size)
+        values = data if source.innovation is None else source.innovation
+        quiet = _kernels.part(values, near, threshold, parted)
+        if not 0 < quiet < data.size:
+            return 0, 0.0
+        if source.innovation is None:
+            error = sum(
+                _kernels.round_by_cost(parted[part], 1, parted[part].size, 1, inverse, rdo, codes[part])
+                for part in (slice(quiet), slice(quiet, None))
+            )
+        else:
+            offsets, ordered = self._offsets.take(data.size), self._codes.take(data.size)
+            _kernels.part_offsets(parted, quiet, near, threshold, inverse, rdo, offsets)
+            error = self._follow(source, rounding, offsets, ordered)
+            _kernels.split(ordered, near, threshold, codes)
+        self._quiet_bytes = self._quiet.encode(codes[:quiet])
+        loud_bytes = self._loud.encode(codes[quiet:])
+        return len(varint(self._quiet_bytes)) + self._quiet_bytes + loud_bytes, error
+
+    def _follow(
+        self,
+        source: _Source,
+        rounding: _Rounding,
+        offsets: NDArray[np.float32],
+        codes: NDArray[np.int16],
+    ) -> float:
+        """Codes of a filtered difference, and the squared error in squared steps."""
+        assert source.info.prediction is not None and source.info.prediction.filter is not None
+        chosen = source.info.prediction.filter
+        grid = self._predictor.filtering.grid(source.info.shape, chosen.axis)
+        spatial, restored = chosen.spatial / SPATIAL_ONE, self._restored.take(codes.size)
+        return float(
+            grid.follow(source.data, offsets, spatial, rounding.inverse, rounding.unit, restored, codes)
+        )
 
     def _copy_coded(self, info: StreamInfo, payload: memoryview) -> None:
         if info.prediction is None or not info.prediction.parted:
@@ -363,14 +400,19 @@ def plan(dtype: np.dtype, shape: tuple[int, ...], options: Options) -> StreamInf
     return StreamInfo(dtype, shape, bits, kind, coder=coder)
 
 
-def _step(source: _Source, options: Options) -> float:
-    """Between the levels of symmetric codes that no width bounds; 0 where all is zero."""
-    if options.step is not None:
-        return options.step
-    info = source.info
-    if info.prediction is not None and info.dtype.kind != "f" and info.bits == 8:
-        return 1.0  # as without prediction: no loss
-    return min(8 * source.level / (1 << info.bits), MAX_MAGNITUDE)
+def _exact(info: StreamInfo, options: Options) -> bool:
+    """Whether the tensor is to be kept without loss."""
+    return info.dtype.kind != "f" and info.bits == 8 and options.step is None
+
+
+def nominal_step(data: NDArray[Any], values: NDArray[np.float32], bits: int) -> float:
+    """That of `bits` over +-4 times the root mean square: of integers, which may lie far from zero, about
+    their mean, and not below 1."""
+    power = _kernels.products(values, values)[0] / values.size
+    if data.dtype.kind == "f":
+        return min(8 * math.sqrt(power) / (1 << bits), MAX_MAGNITUDE)
+    mean = float(data.sum(dtype=np.int64)) / data.size
+    return max(8 * math.sqrt(max(power - mean * mean, 0.0)) / (1 << bits), 1.0)
 
 
 def _packed_bytes(shape: tuple[int, ...], bits: int) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import _kernels
 from .errors import CorruptError, LimitError, TruncatedError, UnsupportedError
+from .prediction import Prediction, pack_prediction, parse_prediction
 from .tokens import Mask, pack_mask, parse_mask
 from .varint import read_varint, varint
 
@@ -23,8 +24,6 @@ MIN_STREAM_BYTES = 14
 MAX_DIMENSIONS = 8
 MAX_ELEMENTS = 2**31 - 1
 MIN_GROUP_SIZE, MAX_GROUP_SIZE = 8, 65535
-FACTOR_ONE = 16
-"""Prediction factors are sixteenths."""
 
 
 Known = TypeVar("Known", bound=IntEnum)
@@ -91,21 +90,6 @@ class Limits:
         for name, value in vars(self).items():
             if value < 1:
                 raise ValueError(f"{name} is {value}; it must be at least 1")
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the difference was taken from.
-
-    Attributes:
-        reference: checksum of the stream whose decoded tensor it is.
-        factor: by how many sixteenths of it, 1 to 16.
-        parted: whether an entropy coder takes the codes apart by the reference's size.
-    """
-
-    reference: int
-    factor: int = FACTOR_ONE
-    parted: bool = False
 
 
 @dataclass(frozen=True)
@@ -209,8 +193,7 @@ def pack_header(info: StreamInfo) -> bytes:
     if info.mask is not None:
         head += pack_mask(info.mask)
     if info.prediction is not None:
-        prediction = info.prediction
-        head += struct.pack("<IB", prediction.reference, prediction.factor - 1 | prediction.parted << 4)
+        head += pack_prediction(info.prediction)
     return bytes(head)
 
 
@@ -297,12 +280,7 @@ def parse_header(buffer: memoryview, limits: Limits) -> StreamInfo:
             raise CorruptError("a token mask on a tensor of one dimension")
         mask, at = parse_mask(buffer, at, end, shape[0])
     if flags & Flag.INTER:
-        if at + 5 > end:
-            raise TruncatedError("the stream ends within the prediction")
-        reference, how = struct.unpack_from("<IB", buffer, at)
-        if how >> 5:
-            raise UnsupportedError(f"reserved bits of the prediction byte 0x{how:02x} are set")
-        prediction, at = Prediction(reference, (how & 15) + 1, bool(how & 16)), at + 5
+        prediction, at = parse_prediction(buffer, at, end, shape)
     _check_combination(known_quantizer, known_coder, dtype, bits, granularity, prediction, mask is not None)
     info = StreamInfo(
         dtype,
@@ -352,7 +330,7 @@ def _check_combination(
         )
     if (
         prediction
-        and prediction.parted
+        and (prediction.parted or prediction.filter)
         and (
             coder is Coder.PACKED
             or quantizer is not Quantizer.SYMMETRIC
@@ -362,7 +340,7 @@ def _check_combination(
         )
     ):
         raise CorruptError(
-            f"codes parted by the reference with coder {coder.name}, quantizer {quantizer.name}, "
+            f"codes parted or filtered by the reference with coder {coder.name}, quantizer {quantizer.name}, "
             f"{bits} bits, granularity {granularity.name}, " + ("a mask" if masked else "no mask")
         )
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .decoder import REFERENCES, Decoder
-from .encoder import Encoder, Reference
+from .encoder import Encoder
 from .options import Options
+from .predictor import Reference
 from .stream import Limits, is_key, stored_checksum
 
 if TYPE_CHECKING:
@@ -50,9 +51,9 @@ class TemporalEncoder:
         self._encoder = Encoder(options)
         self._decoder = Decoder(_UNLIMITED, references=REFERENCES)
         self._recent: dict[int, int] = {}  # checksum -> number, oldest first
+        self._received: set[int] = set()  # those of them that every receiver has decoded
         self._number = 0
         self._keyed = 0
-        self._safe: int | None = None
 
     def encode(
         self, x: ArrayLike, *, key: bool = False, scores: ArrayLike | None = None, **options: Any
@@ -64,9 +65,9 @@ class TemporalEncoder:
         """
         x = np.asarray(x)
         due = key or (self.key_interval > 0 and self._number - self._keyed >= self.key_interval)
-        reference = None if due else self._reference(x)
+        references = [] if due else self._references(x)
         stream = self._encoder.write(
-            x, self._encoder.options.but(**options), scores=scores, reference=reference
+            x, self._encoder.options.but(**options), scores=scores, references=references
         )
         self.checksum = stored_checksum(stream)
         self.key = is_key(stream)
@@ -75,11 +76,14 @@ class TemporalEncoder:
         self.decoded = self._decoder.decode(stream)
         self._recent.pop(self.checksum, None)
         self._recent[self.checksum] = self._number
+        self._received.discard(self.checksum)
         while len(self._recent) > REFERENCES:
-            del self._recent[next(iter(self._recent))]
+            oldest = next(iter(self._recent))
+            del self._recent[oldest]
+            self._received.discard(oldest)
         self._number += 1
         if self.chained:
-            self._safe = self.checksum
+            self._received.add(self.checksum)
         return stream
 
     def acknowledge(self, checksum: int) -> bool:
@@ -88,22 +92,25 @@ class TemporalEncoder:
         Returns:
             whether it is recent enough to be referred to.
         """
-        number = self._recent.get(checksum)
-        if number is None:
+        if checksum not in self._recent:
             return False
-        if self._safe not in self._recent or self._recent[self._safe] < number:
-            self._safe = checksum
+        self._received.add(checksum)
         return True
 
     def request_key(self) -> None:
         """Says that a receiver has none of the frames so far: the next one is a key frame."""
-        self._safe = None
+        self._received.clear()
         self._recent.clear()
 
-    def _reference(self, x: np.ndarray) -> Reference | None:
-        if self._safe is None or self._safe not in self._recent:
-            return None
-        tensor = self._decoder.reference(self._safe)
-        if tensor is None or tensor.shape != x.shape or tensor.dtype != x.dtype.newbyteorder("<"):
-            return None
-        return Reference(self._safe, tensor)
+    def _references(self, x: np.ndarray) -> list[Reference]:
+        """The newest two that every receiver has, of the tensor's kind; the newest first."""
+        found = []
+        for checksum in reversed(self._recent):
+            if checksum in self._received:
+                tensor = self._decoder.reference(checksum)
+                if tensor is None or tensor.shape != x.shape or tensor.dtype != x.dtype.newbyteorder("<"):
+                    break
+                found.append(Reference(checksum, tensor))
+                if len(found) == 2:
+                    break
+        return found

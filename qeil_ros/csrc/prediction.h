@@ -73,29 +73,53 @@ QEIL_CLONES static void qeil_round_run(const float *restrict x, size_t n, float 
     }
 }
 
-/* Multiples of the step 1/inverse, each rounded towards zero where the bits so saved are worth the error.
+/* What is added to a magnitude in steps before it is cut: 1/2, less where bits are worth an error.
  *
- * In a run of indices of the middle dimension the values are taken for Laplacian with their mean magnitude m, in steps. Then one step
- * more costs log2(e)/m bits, and with the slope -2 ln2 D, D = 1/12, of the rate-distortion function at high rate, a value is rounded
- * up when its fraction is over 1/2 + rate / (12 m). `rate` 0 rounds to the nearest. Returns the squared error, in squared steps. */
+ * Values are taken for Laplacian with their mean magnitude m, in steps. Then one step more costs log2(e)/m bits, and with the slope
+ * -2 ln2 D, D = 1/12, of the rate-distortion function at high rate, a value is rounded up when its fraction is over
+ * 1/2 + rate / (12 m). */
+QEIL_INLINE float qeil_rounding_offset(double sum, size_t n, float inverse, double rate) {
+    const double mean = sum / (double)n * inverse, offset = 0.5 - (mean > 0 ? rate / (12 * mean) : 0.0);
+    return (float)(offset > 0 ? offset : 0.0);
+}
+
+/* Indices of the run that begins at `first`: their values are rounded alike. */
+QEIL_INLINE size_t qeil_run_length(size_t first, size_t outer, size_t size, size_t inner) {
+    size_t run = first < QEIL_RUN_LEAST ? QEIL_RUN_LEAST : first < QEIL_RUN_MOST ? first : QEIL_RUN_MOST;
+    if (outer == 1 && inner == 1) run = size; /* a vector: its order means nothing */
+    return run < size - first ? run : size - first;
+}
+
+QEIL_INLINE float qeil_run_offset(const float *x, size_t first, size_t run, size_t outer, size_t size, size_t inner, float inverse,
+                                  double rate) {
+    double lanes[QEIL_SUM_LANES] = {0};
+    for (size_t o = 0; o < outer; o++) qeil_sum_magnitudes(x + (o * size + first) * inner, run * inner, lanes);
+    return qeil_rounding_offset(qeil_lane_sum(lanes), outer * run * inner, inverse, rate);
+}
+
+/* Multiples of the step 1/inverse, each rounded towards zero where the bits so saved are worth the error, by runs of indices of the
+ * middle dimension. `rate` 0 rounds to the nearest. Returns the squared error, in squared steps. */
 static double qeil_round_by_cost(const float *x, size_t outer, size_t size, size_t inner, float inverse, double rate, int16_t *codes) {
     double errors[QEIL_SUM_LANES] = {0};
-    size_t first = 0;
-    while (first < size) {
-        size_t run = first < QEIL_RUN_LEAST ? QEIL_RUN_LEAST : first < QEIL_RUN_MOST ? first : QEIL_RUN_MOST;
-        if (outer == 1 && inner == 1) run = size; /* a vector: its order means nothing */
-        if (run > size - first) run = size - first;
-        const size_t n = run * inner, stride = size * inner;
-        double lanes[QEIL_SUM_LANES] = {0};
-        for (size_t o = 0; o < outer; o++) qeil_sum_magnitudes(x + o * stride + first * inner, n, lanes);
-        const double mean = qeil_lane_sum(lanes) / (double)(outer * n) * inverse;
-        const double offset = 0.5 - (mean > 0 ? rate / (12 * mean) : 0.0);
-        for (size_t o = 0; o < outer; o++)
-            qeil_round_run(x + o * stride + first * inner, n, inverse, (float)(offset > 0 ? offset : 0.0),
-                           codes + o * stride + first * inner, errors);
-        first += run;
+    for (size_t first = 0, run; first < size; first += run) {
+        run = qeil_run_length(first, outer, size, inner);
+        const float offset = qeil_run_offset(x, first, run, outer, size, inner, inverse, rate);
+        for (size_t o = 0; o < outer; o++) {
+            const size_t at = (o * size + first) * inner;
+            qeil_round_run(x + at, run * inner, inverse, offset, codes + at, errors);
+        }
     }
     return qeil_lane_sum(errors);
+}
+
+/* The offsets that qeil_round_by_cost() would take, for every value. */
+static void qeil_run_offsets(const float *x, size_t outer, size_t size, size_t inner, float inverse, double rate, float *offsets) {
+    for (size_t first = 0, run; first < size; first += run) {
+        run = qeil_run_length(first, outer, size, inner);
+        const float offset = qeil_run_offset(x, first, run, outer, size, inner, inverse, rate);
+        for (size_t o = 0; o < outer; o++)
+            for (size_t i = 0; i < run * inner; i++) offsets[(o * size + first) * inner + i] = offset;
+    }
 }
 
 QEIL_CLONES static size_t qeil_count_quiet(const float *p, size_t n, float threshold) {
@@ -108,6 +132,16 @@ QEIL_CLONES static size_t qeil_count_quiet(const float *p, size_t n, float thres
 static void qeil_part(const float *x, const float *p, size_t n, float threshold, size_t quiet, float *out) {
     size_t at[2] = {quiet, 0};
     for (size_t i = 0; i < n; i++) out[at[fabsf(p[i]) <= threshold]++] = x[i];
+}
+
+static void qeil_split(const int16_t *codes, const float *p, size_t n, float threshold, size_t quiet, int16_t *parted) {
+    size_t at[2] = {quiet, 0};
+    for (size_t i = 0; i < n; i++) parted[at[fabsf(p[i]) <= threshold]++] = codes[i];
+}
+
+QEIL_CLONES static void qeil_part_offsets(const float *restrict p, size_t n, float threshold, float quiet, float loud,
+                                          float *restrict offsets) {
+    for (size_t i = 0; i < n; i++) offsets[i] = fabsf(p[i]) <= threshold ? quiet : loud;
 }
 
 static void qeil_join(const int16_t *parted, const float *p, size_t n, float threshold, size_t quiet, int16_t *codes) {

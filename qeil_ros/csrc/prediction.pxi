@@ -7,6 +7,10 @@ cdef extern from "prediction.h" nogil:
     double qeil_round_by_cost(const float *x, size_t outer, size_t size, size_t inner, float inverse, double rate, int16_t *codes)
     size_t qeil_count_quiet(const float *p, size_t n, float threshold)
     void qeil_part(const float *x, const float *p, size_t n, float threshold, size_t quiet, float *out)
+    void qeil_split(const int16_t *codes, const float *p, size_t n, float threshold, size_t quiet, int16_t *parted)
+    void qeil_run_offsets(const float *x, size_t outer, size_t size, size_t inner, float inverse, double rate, float *offsets)
+    float qeil_run_offset(const float *x, size_t first, size_t run, size_t outer, size_t size, size_t inner, float inverse, double rate)
+    void qeil_part_offsets(const float *p, size_t n, float threshold, float quiet, float loud, float *offsets)
     void qeil_join(const int16_t *parted, const float *p, size_t n, float threshold, size_t quiet, int16_t *codes)
 
 
@@ -72,3 +76,31 @@ def join(const int16_t[::1] parted, const float[::1] p, float threshold, int16_t
     same_size(n, <size_t>codes.shape[0])
     with nogil:
         qeil_join(&parted[0], &p[0], n, threshold, qeil_count_quiet(&p[0], n, threshold), &codes[0])
+
+
+def split(const int16_t[::1] codes, const float[::1] p, float threshold, int16_t[::1] parted):
+    """Codes in the order of `p` to that of part(): the inverse of join()."""
+    cdef size_t n = same_size(<size_t>codes.shape[0], <size_t>p.shape[0])
+    same_size(n, <size_t>parted.shape[0])
+    with nogil:
+        qeil_split(&codes[0], &p[0], n, threshold, qeil_count_quiet(&p[0], n, threshold), &parted[0])
+
+
+def run_offsets(const float[::1] x, size_t outer, size_t size, size_t inner, float inverse, double rate, float[::1] offsets):
+    """What round_by_cost() adds to each magnitude before it cuts it."""
+    same_size(<size_t>x.shape[0], outer * size * inner)
+    same_size(<size_t>x.shape[0], <size_t>offsets.shape[0])
+    with nogil:
+        qeil_run_offsets(&x[0], outer, size, inner, inverse, rate, &offsets[0])
+
+
+def part_offsets(const float[::1] parted, size_t quiet, const float[::1] p, float threshold, float inverse, double rate,
+                 float[::1] offsets):
+    """The same where the `quiet` first values of `parted`, those with a small |p|, are a run, and the others; in the order of `p`."""
+    cdef size_t n = same_size(<size_t>parted.shape[0], <size_t>p.shape[0])
+    same_size(n, <size_t>offsets.shape[0])
+    if not 0 < quiet < n:
+        raise ValueError(f"{quiet} of {n} values; want some in either part")
+    with nogil:
+        qeil_part_offsets(&p[0], n, threshold, qeil_run_offset(&parted[0], 0, quiet, 1, quiet, 1, inverse, rate),
+                          qeil_run_offset(&parted[quiet], 0, n - quiet, 1, n - quiet, 1, inverse, rate), &offsets[0])

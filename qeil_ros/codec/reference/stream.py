@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptError, MissingReferenceError, TruncatedError, UnsupportedError
-from . import entropy, levels, quantizers
+from . import entropy, filters, levels, quantizers
 from .packing import crc32c, pack, unpack
 
 _DTYPES: dict[int, np.dtype[Any]] = {
@@ -68,18 +68,24 @@ def decode(stream: bytes, references: Mapping[int, NDArray[Any]] | None = None) 
             raise CorruptError("mask")
         kept, merged, at = _mask_at(body, at, shape[0])
         coded[0] = sum(kept) + merged
-    near, parted = None, False
+    near, parted, filtered = None, False, None
     if flags & 1:
         checksum, at = _bytes_at(body, at, 4)
         (how,), at = _bytes_at(body, at, 1)
-        if how >> 5:
+        if how >> 7:
             raise UnsupportedError("prediction")
         factor, parted = (how & 15) + 1, bool(how & 16)
+        if how & 32:
+            if how & 15:
+                raise CorruptError("filter and factor")
+            filtered, at = _filter_at(body, at, shape, bool(how & 64))
+        elif how & 64:
+            raise CorruptError("second reference")
     if quantizer == 0 and (dtype.kind == "f" or bits != 8 or granularity or flags & 1):
         raise CorruptError("identity")
     signed = coder == 1 and quantizer == 2 and bits > 1
-    if parted and (not signed or granularity or flags & 2):
-        raise CorruptError("parted")
+    if (parted or filtered) and (not signed or granularity or flags & 2):
+        raise CorruptError("parted or filtered")
 
     n = math.prod(coded)
     inner, count = n, 1
@@ -97,6 +103,11 @@ def decode(stream: bytes, references: Mapping[int, NDArray[Any]] | None = None) 
         raise CorruptError("length")
     if flags & 1:
         near = _reference(int.from_bytes(checksum, "little"), references or {}, tuple(shape), dtype)
+        if filtered is not None:
+            second = None
+            if filtered.second is not None:
+                second = _reference(filtered.second, references or {}, tuple(shape), dtype)
+            near = filters.predict(filtered, near, second, shape)
     p = quantizers.read_parameters(parameters, quantizer, bits, wide=signed) if quantizer else None
     quiet = None
     if parted:
@@ -112,7 +123,9 @@ def decode(stream: bytes, references: Mapping[int, NDArray[Any]] | None = None) 
         values = quantizers.values(codes.astype(np.uint8), sets, p)
     if flags & 2:
         values = _rows(values.reshape(coded), kept, merged).reshape(-1)
-    if near is not None:
+    if near is not None and filtered is not None:
+        values = filters.restore(filtered, values, shape) + near
+    elif near is not None:
         with np.errstate(over="ignore"):
             values = values + np.float32(factor / 16) * near
         limit = np.finfo(np.float32).max
@@ -129,6 +142,25 @@ def _reference(
     if found.shape != shape or found.dtype != dtype:
         raise CorruptError("reference")
     return found.astype(np.float32).reshape(-1)
+
+
+def _filter_at(body: bytes, at: int, shape: list[int], has_second: bool) -> tuple[filters.Filter, int]:
+    (axis,), at = _bytes_at(body, at, 1)
+    if axis and (axis >= len(shape) or shape[axis - 1] < 2 or shape[axis] < 2):
+        raise CorruptError("filter axis")
+    weights, at = _bytes_at(body, at, 9 if axis else 1)
+    spatial = 0
+    if axis:
+        (spatial,), at = _bytes_at(body, at, 1)
+        if spatial > 64:
+            raise CorruptError("spatial weight")
+    second, second_weight = None, b"\0"
+    if has_second:
+        checksum, at = _bytes_at(body, at, 4)
+        second = int.from_bytes(checksum, "little")
+        second_weight, at = _bytes_at(body, at, 1)
+    signed = [int.from_bytes(bytes([weight]), "little", signed=True) for weight in (*weights, *second_weight)]
+    return filters.Filter(axis, tuple(signed[:-1]), spatial, second, signed[-1]), at
 
 
 def _codes(
