@@ -25,7 +25,7 @@ class Operations:
     Attributes:
         server_flop: to the whole answer, or to the first token where the part generates.
         token_flop: of each further token: a part that is a graph runs all of it again.
-        local_flop: of the local part, to the whole of an answer of as many tokens as it may have.
+        local_flop: of the local part, for each token of an answer, or for all of one that has none.
     """
 
     agent_flop: float = 0.0
@@ -50,9 +50,7 @@ def operations(folder: ModelFolder, split: str = "") -> Operations:
     if cut.local is not None and folder.has("local", cut.name):
         fed = _fed(cut.local.task or task)
         local = _flop(cut.local, folder.part_path(cut, "local"), features, fed)
-    if isinstance(task, CaptionTask):
-        return Operations(agent, server, server, local * task.max_tokens)
-    return Operations(agent, server, 0.0, local)
+    return Operations(agent, server, server if isinstance(task, CaptionTask) else 0.0, local)
 
 
 def _fed(task: Task) -> str:

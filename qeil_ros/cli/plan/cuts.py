@@ -7,14 +7,14 @@ has not timed the model, from its operations as counted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qeil_ros.models.folder import ModelFolder
-from qeil_ros.models.part_cost import operations
+from qeil_ros.models.part_cost import Operations, operations
 from qeil_ros.models.schema import ModelError
 from qeil_ros.models.tasks import CaptionTask, GenerateTask
 from qeil_ros.planning.cost import Cut, WidthCurve
@@ -73,20 +73,21 @@ def model_of(
     if not features:
         raise ValueError("the table has no coded features; evaluate some widths from 1 to 8")
     notes: list[str] = []
+    timed = server.times(folder.digest)
+    tokens = tokens or (timed.tokens if timed else _most_tokens(folder, notes))
     cuts: list[Cut] = []
     for split in dict.fromkeys(str(row["split"]) for row in rows):
         of_split = [(row, loss) for row, loss in zip(rows, losses, strict=True) if row["split"] == split]
-        cuts += _cuts(_Times(folder, split, agent, server, notes), of_split, weights, features)
+        cuts += _cuts(_Times(folder, split, agent, server, tokens, notes), of_split, weights, features)
     if tolerance:
         cuts = _coarsened(cuts, tolerance)
-    measured = server.times(folder.digest)
     return Planned(
         Model(
             tuple(cuts),
             tuple(weights),
             tuple(features),
             WidthCurve((32,), (1.0,)),  # every cut has its own
-            tokens or (measured.tokens if measured else _most_tokens(folder, notes)),
+            tokens,
         ),
         Measure(name, best, str(table.get("dataset", "")), int(table.get("frames", 0))),
         tuple(dict.fromkeys(notes)),
@@ -158,9 +159,15 @@ class _Times:
     """The times of one cut on the two machines, as operations at their nominal speeds."""
 
     def __init__(
-        self, folder: ModelFolder, split: str, agent: Device, server: Device, notes: list[str]
+        self,
+        folder: ModelFolder,
+        split: str,
+        agent: Device,
+        server: Device,
+        tokens: float,
+        notes: list[str],
     ) -> None:
-        self.split = split
+        self.split, self._tokens = split, tokens
         self._agent, self._server = agent, server
         mine, theirs = agent.times(folder.digest), server.times(folder.digest)
         self._mine = mine.split(split) if mine else None
@@ -169,9 +176,11 @@ class _Times:
             self._mine = None
         if self._theirs is not None and self._theirs.first_s is None:
             self._theirs = None
-        self._counted = None
-        if self._mine is None or self._theirs is None:
-            machine = agent if self._mine is None else server
+        self._counted = Operations()
+        untimed = [
+            machine for machine, times in ((agent, self._mine), (server, self._theirs)) if times is None
+        ]
+        for machine in untimed:
             if not machine.seconds_per_flop:
                 raise ModelError(
                     f"{machine.name!r} has not timed the split {split!r} of {folder.name!r} of this version, "
@@ -182,23 +191,22 @@ class _Times:
                 f"The times of {folder.name!r} on {machine.name!r} are estimated by counting operations."
             )
 
-    def robot(self, weights: Sequence[int]) -> tuple[float, WidthCurve]:
+    def robot(self) -> tuple[float, WidthCurve]:
         """Operations from the image to the coded features, and how the time depends on the width."""
         if self._mine is None:
-            assert self._counted is not None
             return self._counted.agent_flop, self._agent.widths or WidthCurve((32,), (1.0,))
         times = {bits: self._mine.robot_s(bits) for bits in self._mine.agent_s}
         stored_s = times.pop(AS_STORED, None) or max(times.values())
         curve = WidthCurve.measured(times, stored_s) if times else WidthCurve((32,), (1.0,))
         return stored_s / self._agent.flop_s, curve
 
-    def alone(self, weights: Sequence[int], tokens: float) -> tuple[float, WidthCurve]:
+    def alone(self) -> tuple[float, WidthCurve]:
         """The same to the local part's answer."""
-        flop, curve = self.robot(weights)
-        if self._mine is not None and self._mine.local_s is not None:
-            local_flop = self._mine.local_s / self._agent.flop_s
+        flop, curve = self.robot()
+        if self._mine is not None:
+            local_flop = (self._mine.local_s or 0.0) / self._agent.flop_s
         else:
-            local_flop = self._counted.local_flop if self._counted is not None else 0.0
+            local_flop = self._counted.local_flop * self._tokens
         whole = flop + local_flop
         relative = tuple((flop * share + local_flop) / whole for share in curve.relative)
         return whole, WidthCurve(curve.bits, relative)
@@ -206,7 +214,6 @@ class _Times:
     def server(self) -> tuple[float, float]:
         """Operations to the first token, and for each further one."""
         if self._theirs is None or self._theirs.first_s is None:
-            assert self._counted is not None
             return self._counted.server_flop, self._counted.token_flop
         first_s = self._theirs.decode_s + self._theirs.first_s
         return first_s / self._server.flop_s, self._theirs.token_s / self._server.flop_s
@@ -230,7 +237,7 @@ def _cuts(
             distortion[w, q] = float(row["distortion"] or 0.0)
             sizes[:, q] += float(row["bytes_mean"]), 1.0
     floors = [loss for row, loss in rows if row["source"] == "offboard" and not row["feature_bits"]]
-    flop, curve = times.robot(weights)
+    flop, curve = times.robot()
     if coded:
         server_flop, token_flop = times.server()
         table = _preferring(monotone(loss))
@@ -252,7 +259,7 @@ def _cuts(
     if local:
         column = np.array([[local.get(bits, np.inf)] for bits in weights])
         table = np.repeat(_preferring(monotone(column)), len(features), axis=1)
-        whole, curve = times.alone(weights, 1.0)
+        whole, curve = times.alone()
         found.append(
             Cut(
                 local_name(times.split),
@@ -276,8 +283,6 @@ def _preferring(losses: Floats) -> Floats:
 
 def _coarsened(cuts: Sequence[Cut], tolerance: float) -> list[Cut]:
     """Losses in steps of the tolerance above the least of all."""
-    from dataclasses import replace
-
     tables = [cut.distortion if cut.loss is None else cut.loss for cut in cuts]
     least = min(float(table.min()) for table in tables)
     steps = [np.floor((table - least) / tolerance * (1 + 1e-12)) for table in tables]
