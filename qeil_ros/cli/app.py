@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "interface": ("qeil_ros.cli.interface", "Show message and service definitions."),
     "bag": ("qeil_ros.cli.bag", "Play, record and inspect rosbag2 recordings (mcap and sqlite3)."),
     "status": ("qeil_ros.cli.status", "Show what the supervisor sees and why it decides as it does, live."),
+    "sensors": ("qeil_ros.cli.sensors", "Show what this machine can tell: heat, power, load, clocks."),
     "timeline": ("qeil_ros.cli.timeline", "Draw a flight log: modes, heat, power, link, answers over time."),
     "model": ("qeil_ros.cli.model", "Make, check and look into split models."),
     "split": ("qeil_ros.cli.split", "Cut an ONNX model in two, and show where it can be cut."),

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from .actuators import Actuator, ActuatorError, ClockCap, clock_caps
 from .battery import BatterySensor
-from .discovery import actuators, discover
+from .discovery import Source, actuators, discover, survey
+from .doubt import Doubt
 from .model import PowerModel
 from .power import total_power
-from .process import CpuUse, Load, Memory, ProcessUse, procfs_sensors
+from .process import CpuUse, Load, Memory, Pressure, ProcessUse, procfs_sensors
 from .readings import Quality, Reading, Sensor, SensorError, TripPoints, trip_points, unit_of, unread
 from .replay import ReplaySensors, Trace, TraceError, load_layer_power, load_sbc_bench, load_trace
 from .sampler import Sample, Sampler
@@ -25,10 +26,12 @@ __all__ = [
     "BatterySensor",
     "ClockCap",
     "CpuUse",
+    "Doubt",
     "HwmonTemperature",
     "Load",
     "Memory",
     "PowerModel",
+    "Pressure",
     "ProcessUse",
     "Quality",
     "Reading",
@@ -37,6 +40,7 @@ __all__ = [
     "Sampler",
     "Sensor",
     "SensorError",
+    "Source",
     "ThermalZone",
     "Trace",
     "TraceError",
@@ -48,6 +52,7 @@ __all__ = [
     "load_sbc_bench",
     "load_trace",
     "procfs_sensors",
+    "survey",
     "sysfs_sensors",
     "total_power",
     "trip_points",

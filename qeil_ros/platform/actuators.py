@@ -57,6 +57,14 @@ class Actuator(Protocol):
         """
         ...
 
+    def lift(self) -> None:
+        """Lifts the limit to the hardware's highest clock, whoever has set it, and leaves it there.
+
+        Raises:
+            ActuatorError: refused by the driver, or the machine does not say which clock that is.
+        """
+        ...
+
     def close(self) -> None:
         """Puts the limit back as it was before the first `set_hz`; may be called twice.
 
@@ -153,7 +161,6 @@ class ClockCap:
         self._write(wanted)
 
     def lift(self) -> None:
-        """Lifts the limit to the hardware's highest clock, whoever has set it. Raises ActuatorError."""
         highest = files.optional(self._bounds[1]) if self._bounds else None
         highest = highest or max(self._all(), default=None)
         if highest is None:

@@ -11,6 +11,7 @@ from qeil_ros.platform import (
     Load,
     Memory,
     PowerModel,
+    Pressure,
     ProcessUse,
     Quality,
     procfs_sensors,
@@ -55,16 +56,36 @@ def test_counters_that_run_backwards_give_no_use(machine):
 
 
 def test_memory(machine):
-    (reading,) = Memory(machine.proc).read(0.0)
-    assert (reading.value, reading.unit) == (25.0, "%")
+    sensor = Memory(machine.proc)
+    used, available = sensor.read(0.0)
+    assert (used.value, used.unit) == (25.0, "%")
+    assert (available.value, available.unit) == (750 * 1024, "B")
     machine.memory(total=1000, available=2000)
-    (reading,) = Memory(machine.proc).read(1.0)
-    assert "MemAvailable 2000" in reading.reason
+    assert all("MemAvailable 2000" in reading.reason for reading in sensor.read(1.0))
     machine.write_proc("meminfo", "nothing of the kind")
-    assert not Memory(machine.proc).read(2.0)[0].good
+    assert not any(reading.good for reading in sensor.read(2.0))
 
 
-@pytest.mark.parametrize(("text", "value"), [("0.52 1 2 3/4 5", 0.52), ("12 x", 12.0)])
+@pytest.mark.parametrize(("percent", "value"), [(0.0, 0.0), (12.34, 12.34), (100.0, 100.0)])
+def test_memory_pressure(machine, percent, value):
+    machine.pressure(percent)
+    (reading,) = Pressure(machine.proc).read(0.0)
+    assert (reading.name, reading.value, reading.unit) == ("pressure/memory", value, "%")
+
+
+@pytest.mark.parametrize("text", ["full avg10=1.0 x", "some avg10=nan avg60", "some avg10=-1.0 x", "\xb0"])
+def test_memory_pressure_that_is_none(machine, text):
+    machine.write_proc("pressure/memory", text)
+    assert "is not a pressure" in Pressure(machine.proc).read(0.0)[0].reason
+
+
+def test_kernel_without_pressure_has_no_such_sensor(machine):
+    assert not any("pressure/memory" in sensor.names for sensor in procfs_sensors(machine.proc, machine.sys))
+    machine.pressure(1.0)
+    assert any("pressure/memory" in sensor.names for sensor in procfs_sensors(machine.proc, machine.sys))
+
+
+@pytest.mark.parametrize(("text", "value"), [("0.52 1 2 3/4 5", 0.52), ("12.0 x", 12.0)])
 def test_load(machine, text, value):
     machine.write_proc("loadavg", text)
     assert Load(machine.proc).read(0.0)[0].value == value

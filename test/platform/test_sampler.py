@@ -121,12 +121,59 @@ def test_bug_in_one_sensor_is_its_own(sampler):
     assert good.value == 1.0
 
 
-def test_closed_sampler_refuses(sampler):
-    both = sampler(Fixed("x"))
+class Closing(Fixed):
+    closed = 0
+
+    def close(self):
+        self.closed += 1
+
+
+def test_closed_sampler_refuses_and_closes_its_sensors(sampler):
+    sensor = Closing("x")
+    both = sampler(sensor, Fixed("y"))
     both.sample()
     both.close()
+    both.close()
+    assert sensor.closed == 1
     with pytest.raises(RuntimeError, match="closed"):
         both.sample()
+
+
+def test_sensor_that_blocks_is_not_closed_under_its_reader(sampler):
+    class Stuck(Blocking, Closing):
+        pass
+
+    stuck = Stuck("temperature/slow")
+    both = sampler(stuck, timeout_s=0.05)
+    stuck.go.clear()
+    assert both.sample().stuck
+    both.close()
+    assert not stuck.closed
+    stuck.go.set()
+
+
+def test_frozen_thermometer_is_unread_in_the_sample(sampler):
+    now_s = 0.0
+    use, thermometer = Fixed("cpu/use", 10.0), Fixed("temperature/cpu-thermal", 40.0)
+    both = sampler(use, thermometer, clock=lambda: now_s)
+    for index in range(20):
+        now_s, thermometer.value = 0.2 * index, 40.0 + 0.1 * (index % 2)
+        assert both.sample().readings[1].good
+    use.value = 100.0
+    for _ in range(100):
+        now_s += 0.2
+        sample = both.sample()
+    assert "frozen" in sample.readings[1].reason
+    thermometer.value = 60.0
+    assert both.sample().readings[1].value == 60.0
+
+
+def test_glitch_of_a_thermometer_is_unread_in_the_sample(sampler):
+    thermometer = Fixed("temperature/board", 40.0)
+    both = sampler(thermometer)
+    both.sample()
+    thermometer.value = 160.0
+    assert "jumped" in both.sample().readings[0].reason
 
 
 def test_sampling_is_cheap(tmp_path, sampler):
