@@ -174,8 +174,9 @@ class LinkMonitor:
 
     def next_s(self, now_s: float) -> float:
         """When the state may change if nothing more is heard [s]; inf: it will not."""
-        silent_s = self._heard_s + self.silence_s
-        return min(silent_s if silent_s > now_s else math.inf, max(self._latch.falls_at_s(), now_s + 1e-3))
+        silences_s = (self._heard_s + self._late_s, self._heard_s + self.silence_s)
+        silent_s = min((at_s for at_s in silences_s if at_s > now_s), default=math.inf)
+        return min(silent_s, max(self._latch.falls_at_s(), now_s + 1e-3))
 
     def state(self, now_s: float) -> tuple[Link, str]:
         """The state at `now_s` and the reason; the reason is empty where the link is UP."""
@@ -195,9 +196,13 @@ class LinkMonitor:
         self._heard_any = True
         self._heard_s = max(self._heard_s, now_s)
 
+    @property
+    def _late_s(self) -> float:
+        return self.config.late_periods * self._period_s
+
     def _judge(self, now_s: float) -> tuple[Link, str]:
-        silent_s = now_s - self._heard_s
-        if silent_s >= self.silence_s:
+        # Compared as in `next_s`: a moment that it names must not be missed by a rounding.
+        if now_s >= self._heard_s + self.silence_s:
             heard = "heartbeat lost" if self._heard_any else "no heartbeat yet"
             return Link.DOWN, f"{heard}: silent for more than {self.silence_s:.3g} s"
         if not self._heard_any:
@@ -208,7 +213,7 @@ class LinkMonitor:
             return Link.DOWN, "half-open: the server is heard, but does not hear this robot"
         if self._trouble:
             return Link.DEGRADED, self._trouble
-        if silent_s > self.config.late_periods * self._period_s:
+        if now_s >= self._heard_s + self._late_s:
             return Link.DEGRADED, "heartbeat late"
         while self._outcomes and now_s - self._outcomes[0][0] > self.config.window_s:
             self._outcomes.popleft()

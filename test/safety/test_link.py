@@ -30,12 +30,23 @@ class TestLink:
         for sequence in range(10):
             beat(link, 0.1 * sequence, sequence)
             assert link.state(0.1 * sequence)[0] == Link.UP
-        assert link.next_s(0.9) == pytest.approx(1.2)
+        assert link.next_s(0.9) == pytest.approx(1.15)
+        assert link.next_s(1.15) == pytest.approx(1.2)
         assert link.state(1.1)[0] == Link.UP
         state, reason = link.state(1.16)
         assert (state, reason) == (Link.DEGRADED, "heartbeat late")
         state, reason = link.state(1.2001)
         assert state == Link.DOWN and reason.startswith("heartbeat lost")
+
+    @given(st.floats(0.0, 1e6))
+    def test_the_moment_that_it_names_is_the_moment_of_the_change(self, beat_s):
+        link = LinkMonitor(LinkConfig(), now_s=beat_s)
+        beat(link, beat_s, 0)
+        states = []
+        now_s = beat_s
+        while (now_s := link.next_s(now_s)) < math.inf:
+            states.append(link.state(now_s)[0])
+        assert states == [Link.DEGRADED, Link.DOWN]
 
     def test_slow_heartbeat_does_not_make_it_slow_to_notice(self):
         link = self.make()
@@ -92,7 +103,7 @@ class TestLink:
         link = self.make()
         beat(link, 0.0, 0)
         link.answered(0.25)
-        assert link.state(0.5)[0] == Link.UP
+        assert link.state(0.49)[0] == Link.UP
 
     def test_restart_of_the_server_is_counted(self):
         link = self.make()
