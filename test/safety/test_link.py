@@ -102,8 +102,8 @@ class TestLink:
     def test_answers_are_signs_of_life(self):
         link = self.make()
         beat(link, 0.0, 0)
-        link.answered(0.25)
-        assert link.state(0.49)[0] == Link.UP
+        link.answered(0.24)
+        assert link.state(0.48)[0] == Link.UP
 
     def test_restart_of_the_server_is_counted(self):
         link = self.make()
