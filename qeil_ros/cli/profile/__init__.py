@@ -20,7 +20,6 @@ __all__ = ["register"]
 
 _PICTURES = 8
 _CAMERA = (480, 640)
-_IDLE_S, _BUSY_S = 3.0, 3.0
 
 
 def register(app: typer.Typer) -> None:

@@ -27,8 +27,8 @@ __all__ = ["measure"]
 
 Work = Callable[[], object]
 
-_POWER_S = {False: 3.0, True: 1.0}
-_SPEED_S = {False: 1.0, True: 0.3}
+_POWER_S = {False: 3.0, True: 0.5}
+_SPEED_S = {False: 1.0, True: 0.2}
 
 
 def measure(
