@@ -79,9 +79,7 @@ def test_signal(machine, text, dbm):
     assert (reading.value, reading.unit) == (dbm, "dBm")
 
 
-@pytest.mark.parametrize(
-    "text", ["0000", "0000 54. loud 1", "0000 0. 0. 0.", "0000 5. -999. 0", "1 5. nan"]
-)
+@pytest.mark.parametrize("text", ["0000", "0000 54. loud 1", "0000 0. 0. 0.", "0000 5. -999. 0", "1 5. nan"])
 def test_signal_that_is_none(machine, text):
     machine.signal(text)
     assert "not a signal strength" in read(sensors(machine), 0.0)["signal/wlan0"].reason

@@ -8,7 +8,7 @@ import pytest
 from fake_machine import FakeMachine
 from support import wait_until
 
-from qeil_ros.platform import PowerModel, Quality, Reading, Sampler, procfs_sensors, sysfs_sensors
+from qeil_ros.platform import PowerModel, Quality, Reading, Sampler, procfs_sensors, sysfs_sensors, unit_of
 
 
 class Fixed:
@@ -16,7 +16,8 @@ class Fixed:
         self.names, self.value = (name,), value
 
     def read(self, now_s):
-        return (Reading(self.names[0], self.value, "", "test", Quality.MEASURED, now_s),)
+        unit = unit_of(self.names[0])
+        return (Reading(self.names[0], self.value, unit, "test", Quality.MEASURED, now_s),)
 
 
 class Blocking(Fixed):
