@@ -106,7 +106,7 @@ def monotone(losses: Floats) -> Floats:
     for axis in (0, 1):
         above = np.flip(np.maximum.accumulate(np.flip(above, axis), axis), axis)
         below = np.minimum.accumulate(below, axis)
-    return np.where(known, (above + below) / 2.0, np.inf)
+    return np.where(known, (np.where(known, above, 0.0) + np.where(known, below, 0.0)) / 2.0, np.inf)
 
 
 def _rows(folder: ModelFolder, table: Record) -> list[Record]:
