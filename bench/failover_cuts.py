@@ -7,7 +7,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .fleet import Fleet
@@ -17,7 +17,7 @@ from .robot_log import Cut
 from .ros import BenchError
 from .watch import Watch
 
-__all__ = ["KINDS", "Cutter", "Plan", "cut_all", "plan"]
+__all__ = ["KINDS", "Cutter", "Plan", "cut_all", "plan", "share_out"]
 
 LEAST_CUT_S, MOST_CUT_S = 0.05, 3.0
 PAUSE_S = (0.1, 0.6)
@@ -123,19 +123,23 @@ class Cutter:
         return True
 
 
-def cut_all(
-    fleet: Fleet, watch: Watch, count: int, seed: int, tell: Tell, robots: Sequence[str]
-) -> list[Cutter]:
-    """Cuts these robots of the fleet, `count` times in all, at the same time.
+def share_out(count: int, robots: Sequence[str], seed: int) -> dict[str, list[Plan]]:
+    """So many cuts in all, by robot."""
+    shares = [count // len(robots) + (n < count % len(robots)) for n in range(len(robots))]
+    return {
+        robot: plan(share, seed * 1000 + n)
+        for n, (robot, share) in enumerate(zip(robots, shares, strict=True))
+    }
+
+
+def cut_all(fleet: Fleet, watch: Watch, plans: Mapping[str, Sequence[Plan]], tell: Tell) -> list[Cutter]:
+    """Does the cuts of these robots of the fleet, all robots at the same time.
 
     Raises:
         BenchError: the cutting itself failed.
     """
-    share = [count // len(robots) + (n < count % len(robots)) for n in range(len(robots))]
-    cutters = [
-        Cutter(fleet, watch, robot, plan(number, seed * 1000 + n))
-        for n, (robot, number) in enumerate(zip(robots, share, strict=True))
-    ]
+    cutters = [Cutter(fleet, watch, robot, planned) for robot, planned in plans.items()]
+    count = sum(map(len, plans.values()))
     stop = threading.Event()
     failures: list[Exception] = []
 

@@ -110,7 +110,7 @@ class _Race:
         self.node.destroy_node()
         self.context.try_shutdown()
 
-    def run(self, way: _Way, seconds: float) -> None:
+    def run(self, way: _Way, seconds: float, drain_s: float = _DRAIN_S) -> None:
         """Publishes the way's images at the camera's rate for so long, and waits for what comes late."""
         frames = round(seconds * RATE_HZ)
         start_s = time.monotonic()
@@ -122,7 +122,7 @@ class _Race:
                 way.published_s[stamp_ns] = time.monotonic()
             way.publisher.publish(stamped)
         way.seconds += frames / RATE_HZ
-        time.sleep(_DRAIN_S)
+        time.sleep(drain_s)
 
     def warm_up(self, way: _Way, timeout_s: float) -> None:
         """BenchError: the way gives no answer."""
@@ -130,7 +130,7 @@ class _Race:
         while not any(given == OFFBOARD for _, given in list(way.answers.values())):
             if time.monotonic() > deadline_s:
                 raise BenchError(f"no answer of the server by way of {way.name} within {timeout_s:g} s")
-            self.run(way, 0.5)
+            self.run(way, 0.5, 0.1)
         way.clear()
 
     def _bound(self, way: _Way) -> Any:
@@ -151,7 +151,7 @@ class _Race:
 
 def results(fleet: Fleet, jpegs: Sequence[bytes], deadline_s: float, quick: bool) -> Iterator[Result]:
     """Each weak link's figures, with the target where there is one."""
-    rounds, seconds = (1, 4.0) if quick else (3, 10.0)
+    rounds, seconds = (1, 3.0) if quick else (3, 10.0)
     links = dict(itertools.islice(WEAK_LINKS.items(), 1 if quick else None))
     with _race(jpegs) as race:
         for way in race.ways.values():

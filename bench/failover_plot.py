@@ -45,7 +45,8 @@ def draw(report: Report, path: Path) -> None:
         axis.axvline(limit, color="black", linestyle=":", linewidth=1)
         axis.set(xlabel=name, ylabel="share of the cuts", ylim=(0, 1.02), xlim=(0, 1.15 * limit))
         axis.grid(alpha=0.3)
-    axes[0].legend(fontsize=7)
+    if axes[0].get_legend_handles_labels()[0]:
+        axes[0].legend(fontsize=7)
     _weak_links(axes[2], report)
     fig.savefig(path, dpi=120)
     plt.close(fig)

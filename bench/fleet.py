@@ -47,11 +47,13 @@ class Robot:
         name: its namespace.
         parameters: by node (encoder, fallback, supervisor, co_inference), on top of the shipped ones.
         prefixes: words put before a node's command, by node.
+        arguments: further ones of robot.launch.xml.
     """
 
     name: str
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     prefixes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    arguments: Mapping[str, str] = field(default_factory=dict)
 
 
 class Fleet:
@@ -79,6 +81,7 @@ class Fleet:
         self.robots, self._model, self._seed = tuple(robots), model, seed
         self._beyond = dict(beyond or {})
         self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._listening = threading.Event()
 
     def __enter__(self) -> Fleet:
         with ExitStack() as stack:
@@ -90,12 +93,8 @@ class Fleet:
                 "ROS_DOMAIN_ID": domain,
                 "ZENOH_CONFIG_OVERRIDE": f'connect/endpoints=["tcp/127.0.0.1:{port}"]',
             }
-            command = (sys.executable, "-m", "qeil_ros.rosless.router", "--listen", f"tcp/127.0.0.1:{port}")
-            self._listening = threading.Event()
-            router = ProcessSpec("router", command, self.environ, output="screen")
-            self.router = stack.enter_context(Launcher(LaunchDescription((router,)), on_line=self._on_line))
-            if not self._listening.wait(START_TIMEOUT_S):
-                raise BenchError("the router did not start:\n" + self.last_words())
+            self._port = port
+            self.router = self._start_router(stack)
             self.network = stack.enter_context(Impaired())
             specs: list[ProcessSpec] = []
             for number, robot in enumerate(self.robots):
@@ -114,6 +113,17 @@ class Fleet:
     def __exit__(self, *exception: object) -> None:
         self._exit.close()
 
+    def _start_router(self, stack: ExitStack) -> Launcher:
+        """A launch of its own: one whose only process has ended is over, and nothing starts there again."""
+        endpoint = f"tcp/127.0.0.1:{self._port}"
+        command = (sys.executable, "-m", "qeil_ros.rosless.router", "--listen", endpoint)
+        self._listening.clear()
+        spec = ProcessSpec("router", command, self.environ, output="screen")
+        router = stack.enter_context(Launcher(LaunchDescription((spec,)), on_line=self._on_line))
+        if not self._listening.wait(START_TIMEOUT_S):
+            raise BenchError("the router did not start:\n" + self.last_words())
+        return router
+
     def link_environ(self, port: int) -> dict[str, str]:
         """The environment of a process on the other side of a link that listens on `port`."""
         override = (
@@ -129,7 +139,7 @@ class Fleet:
         theirs = {"robots": f"[{robot.name}]", "respawn": "false", "model": self._model}
         beyond = self.link_environ(link)
         files = (
-            ("robot.launch.xml", {**mine, "config": str(config)}, self.environ),
+            ("robot.launch.xml", {**mine, "config": str(config), **robot.arguments}, self.environ),
             ("offboard.launch.xml", {**theirs, "config": str(config)}, beyond),
         )
         for file, arguments, environ in files:
@@ -172,6 +182,10 @@ class Fleet:
         """SIGCONT. Returns when [s]."""
         self.launcher.kill(process(robot, node), signal.SIGCONT)
         return time.monotonic()
+
+    def restart_router(self) -> None:
+        """Starts the router that has been killed, on its old port, and returns when it listens."""
+        self.router = self._start_router(self._exit)
 
     def pid(self, robot: str, node: str) -> int:
         """Of a node that runs. BenchError: it does not."""

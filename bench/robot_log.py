@@ -68,7 +68,13 @@ class Frame:
 
 @dataclass
 class RobotLog:
-    """What the observer writes down of one robot, in the order in which it was seen."""
+    """What the observer writes down of one robot, in the order in which it was seen.
+
+    Attributes:
+        links: FallbackStatus.link and when it was said [s]. modes: SupervisorStatus.mode likewise.
+        heartbeats: when one was seen [s], and the server's run.
+        strangers: when an answer to an image was seen that nobody had published [s].
+    """
 
     name: str
     frames: dict[int, Frame] = field(default_factory=dict)
@@ -76,8 +82,7 @@ class RobotLog:
     links: list[tuple[float, int]] = field(default_factory=list)
     modes: list[tuple[float, int]] = field(default_factory=list)
     heartbeats: list[tuple[float, int]] = field(default_factory=list)
-    strangers: int = 0
-    """Answers to images that nobody published."""
+    strangers: list[float] = field(default_factory=list)
 
     def published(self, stamp_ns: int, now_s: float) -> None:
         self.frames[stamp_ns] = Frame(stamp_ns, now_s)
@@ -85,7 +90,7 @@ class RobotLog:
     def answered(self, answer: Answer) -> None:
         frame = self.frames.get(answer.stamp_ns)
         if frame is None:
-            self.strangers += 1
+            self.strangers.append(answer.seen_s)
             return
         frame.answers.append(answer)
         self.answers.append(answer)
@@ -139,7 +144,7 @@ def promises(log: RobotLog, deadline_s: float, since_s: float, until_s: float) -
         late=sum(answer.seen_s - frame.published_s > deadline_s for frame, answer in firsts),
         late_by_own_clock=sum(answer.total_s > deadline_s for _, answer in firsts),
         stale=_stale(answer for answer in log.answers if answer.stamp_ns in stamps),
-        strangers=log.strangers,
+        strangers=sum(since_s <= seen_s < until_s for seen_s in log.strangers),
         by_source=dict(Counter(answer.source for _, answer in firsts)),
         slowest_s=max((answer.seen_s - frame.published_s for frame, answer in firsts), default=math.nan),
     )

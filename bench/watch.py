@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import rclpy
-from qeil_ros.msg import FeatureFrame, InferenceResult, OffboardStatus, SupervisorStatus
+from qeil_ros.msg import FallbackStatus, FeatureFrame, InferenceResult, OffboardStatus, SupervisorStatus
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -62,6 +62,7 @@ class Watch:
                 (FeatureFrame, "features", self._on_features, _DEEP),
                 (InferenceResult, "result", self._on_result, _DEEP),
                 (InferenceResult, "offboard/result", self._on_offboard, _LIVE),
+                (FallbackStatus, "fallback/status", self._on_link, _LIVE),
                 (SupervisorStatus, "status", self._on_status, _LIVE),
                 (OffboardStatus, "offboard/status", self._on_heartbeat, _LIVE),
             ):
@@ -87,11 +88,13 @@ class Watch:
         self.context.try_shutdown()
 
     def well(self, robot: str, answers: int = 3, since_s: float = 0.0) -> bool:
-        """Whether the newest answers of a robot are all the server's, and were seen after `since_s` [s]."""
+        """Whether the newest answers of a robot are all the server's, to images taken after `since_s` [s]."""
         with self.lock:
-            newest = self.logs[robot].answers[-answers:]
+            log = self.logs[robot]
+            newest = log.answers[-answers:]
             return len(newest) == answers and all(
-                answer.source == OFFBOARD and answer.seen_s >= since_s for answer in newest
+                answer.source == OFFBOARD and log.frames[answer.stamp_ns].published_s >= since_s
+                for answer in newest
             )
 
     def until(self, condition: Callable[[], object], timeout_s: float, what: str) -> None:
@@ -178,8 +181,11 @@ class Watch:
             frame.offboard_s = seen_s
 
     @staticmethod
-    def _on_status(log: RobotLog, message: Any, seen_s: float) -> None:
+    def _on_link(log: RobotLog, message: Any, seen_s: float) -> None:
         log.links.append((seen_s, int(message.link)))
+
+    @staticmethod
+    def _on_status(log: RobotLog, message: Any, seen_s: float) -> None:
         log.modes.append((seen_s, int(message.mode)))
 
     @staticmethod

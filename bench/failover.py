@@ -1,0 +1,210 @@
+"""Links cut and servers killed at random moments, weak links, and heat: is every frame answered in time?"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import psutil
+import yaml
+
+from qeil_ros.models.folder import ModelFolder
+from qeil_ros.resources import share_dir
+
+from . import failover_link, failover_plot, thermal
+from .failover_cuts import KINDS, LEAST_CUT_S, MOST_CUT_S, Cutter, cut_all, share_out
+from .fleet import Fleet, Robot
+from .harness import Report, Result, at_least, at_most, figure, input_file, median, percentile
+from .progress import stage
+from .robot_log import LOCAL, NONE, OFFBOARD, CutOutcome, Promises, RobotLog, outcomes, promises
+from .ros import BenchError
+from .watch import Watch, recording
+
+DESCRIPTION = "frames answered by their deadline through cuts, killed servers, weak links and heat"
+
+MODEL = "tabletop"
+DEADLINE_S = 0.2  # as shipped
+RATE_HZ = 10.0
+SEED = 7
+CUTS = 1000
+MOST_NOTICED_MS = 300.0
+MOST_BACK_S = 2.0
+MOST_SUPERVISOR_PERCENT = 1.0
+MOST_SUPERVISOR_MB = 60.0
+LEAST_SUPERVISOR_HZ = 5.0
+MOST_ADDED_MS = 1.0
+# A cut that is over before the silence counts as one need not be noticed.
+SURELY_NOTICED_S = 0.4
+_START_TIMEOUT_S = 90.0
+
+
+def run(quick: bool) -> Report:
+    cuts, names = (8, ["robot1", "robot2"]) if quick else (CUTS, [f"robot{n}" for n in range(1, 5)])
+    folder = ModelFolder.load(MODEL)
+    jpegs = recording(MODEL)
+    robots = [Robot(name) for name in (*names, failover_link.ROBOT)]
+    results: list[Result] = []
+    with Fleet(robots, beyond=failover_link.peer_commands(MODEL), model=MODEL, seed=SEED) as fleet:
+        with Watch(names, jpegs, RATE_HZ) as watch:
+            with stage(f"starting {len(robots)} robots and their servers"):
+                _wait_until_well(fleet, watch)
+            with stage(f"{cuts} cuts") as tell, _burden(fleet, names) as burden:
+                start_s = time.monotonic()
+                cutters = cut_all(fleet, watch, share_out(cuts, names, SEED), tell)
+                end_s = time.monotonic()
+            time.sleep(2 * DEADLINE_S)  # the last frames have their time
+        with watch.lock:
+            judged = [_judge(watch.logs[c.robot], c, start_s, end_s) for c in cutters]
+        results += _cut_results(judged, [watch.logs[name] for name in names])
+        results += burden.results()
+        with stage("weak links"):
+            results += failover_link.results(fleet, jpegs, DEADLINE_S, quick)
+    with stage("heat"):
+        results += thermal.results(quick)
+    config = {
+        "quick": quick,
+        "model": MODEL,
+        "model_digest": folder.digest,
+        "deadline_s": DEADLINE_S,
+        "rate_hz": RATE_HZ,
+        "robots": len(names),
+        "seed": SEED,
+        "cuts": {kind: sum(o.cut.kind == kind for _, every in judged for o in every) for kind in KINDS},
+        "cut_s": [LEAST_CUT_S, MOST_CUT_S],
+        "network": "TCP proxy on loopback; a loss is a stall as Linux's TCP would have, order is kept",
+        "weak_links": {name: c.to_json() for name, c in failover_link.WEAK_LINKS.items()},
+        "curves": failover_plot.curves([o for _, every in judged for o in every]),
+    }
+    inputs = [input_file(path, f"{MODEL}/recording/{path.name}") for path in _recorded(folder)]
+    return Report("failover", config, inputs, results)
+
+
+def draw(report: Report, path: Path) -> None:
+    """Draws when cuts were noticed, when the server was back, and what came over the weak links."""
+    failover_plot.draw(report, path)
+
+
+def _recorded(folder: ModelFolder) -> list[Path]:
+    return sorted((folder.path / "recording").glob("*.mcap"))
+
+
+def _wait_until_well(fleet: Fleet, watch: Watch) -> None:
+    try:
+        for name in watch.logs:
+            watch.until(partial(watch.well, name, 10), _START_TIMEOUT_S, f"{name} answered by its server")
+    except BenchError as error:
+        raise BenchError(f"{error}\n{fleet.last_words()}") from error
+
+
+# ---- what the cuts come to
+
+Judged = tuple[Promises, list[CutOutcome]]
+
+
+def _judge(log: RobotLog, cutter: Cutter, start_s: float, end_s: float) -> Judged:
+    return promises(log, DEADLINE_S, start_s, end_s), outcomes(log, cutter.cuts, end_s)
+
+
+def _cut_results(judged: Sequence[Judged], logs: Sequence[RobotLog]) -> Iterator[Result]:
+    kept = [promised for promised, _ in judged]
+    every = [outcome for _, outcomes_ in judged for outcome in outcomes_]
+    sources: Counter[int] = Counter()
+    for promised in kept:
+        sources.update(promised.by_source)
+
+    def total(name: str) -> float:
+        return float(sum(getattr(promised, name) for promised in kept))
+
+    yield figure("cuts", float(len(every)), "")
+    yield figure("frames", total("frames"), "")
+    yield figure("images_superseded", total("images") - total("frames"), "")
+    yield at_most("unanswered", total("unanswered"), "frames", 0)
+    yield at_most("duplicates", total("duplicates"), "answers", 0)
+    yield at_most("stale", total("stale"), "answers", 0)
+    yield at_most("late", total("late"), "answers", 0)
+    yield figure("late_by_their_own_clock", total("late_by_own_clock"), "answers")
+    yield at_most("no_answer", float(sources[NONE]), "frames", 0)
+    yield figure("answered_by_server", sources[OFFBOARD] / max(1, sources.total()), "share")
+    yield figure("answered_by_robot", sources[LOCAL] / max(1, sources.total()), "share")
+    deaf = [o for o in every if o.cut.deaf and o.cut.carries_s - o.cut.start_s >= SURELY_NOTICED_S]
+    noticed_ms = [o.noticed_s * 1e3 for o in deaf]
+    yield figure("noticed_p50", median(noticed_ms), "ms")
+    yield at_most("noticed_p99", percentile(noticed_ms, 99), "ms", MOST_NOTICED_MS)
+    yield at_most("unnoticed", float(sum(math.isinf(ms) for ms in noticed_ms)), "cuts", 0)
+    back_s = [o.back_s for o in every]
+    yield figure("back_p50", median(back_s), "s")
+    yield figure("back_p99", percentile(back_s, 99), "s")
+    yield at_most("back_slowest", max(back_s, default=math.nan), "s", MOST_BACK_S)
+    yield at_most("flaps", float(sum(o.flaps for o in every)), "", 0)
+    yield from _added_results(logs, every)
+
+
+def _added_results(logs: Sequence[RobotLog], every: Sequence[CutOutcome]) -> Iterator[Result]:
+    """What the fallback adds to an answer that came in time, while all is well."""
+    inside_ms, outside_ms = [], []
+    for log in logs:
+        for answer in log.answers:
+            frame = log.frames[answer.stamp_ns]
+            # A spare that had to wait for its turn was not simply passed on.
+            if answer.source == OFFBOARD and answer.reason == "offboard in time":
+                inside_ms.append(answer.added_s * 1e3)
+                outside_ms.append((answer.seen_s - frame.offboard_s) * 1e3)
+    yield figure("fallback_added_p50", median(inside_ms), "ms")
+    yield at_most("fallback_added_p99", percentile(inside_ms, 99), "ms", MOST_ADDED_MS)
+    seen = [ms for ms in outside_ms if not math.isnan(ms)]
+    yield figure("fallback_added_seen_p50", median(seen), "ms")
+    yield figure("fallback_added_seen_p99", percentile(seen, 99), "ms")
+
+
+class _Burden:
+    """What the supervisors take of the machine."""
+
+    def __init__(self) -> None:
+        self.percent: list[float] = []
+        self.most_mb = 0.0
+
+    def results(self) -> Iterator[Result]:
+        percent = max(self.percent, default=math.nan)
+        yield at_most("supervisor_cpu", percent, "% of a core", MOST_SUPERVISOR_PERCENT)
+        yield at_most("supervisor_memory", self.most_mb or math.nan, "MB", MOST_SUPERVISOR_MB)
+        config = yaml.safe_load((share_dir() / "config" / "robot.yaml").read_text())
+        period_s = config["/**/supervisor"]["ros__parameters"]["period_s"]
+        yield at_least("supervisor_rate", 1 / period_s, "Hz", LEAST_SUPERVISOR_HZ)
+
+
+@contextmanager
+def _burden(fleet: Fleet, names: Sequence[str]) -> Iterator[_Burden]:
+    """Processor time over the whole span, and the most memory that was resident at any second of it."""
+    burden = _Burden()
+    processes = [psutil.Process(fleet.pid(name, "supervisor")) for name in names]
+    before = [_cpu_s(process) for process in processes]
+    start_s, over = time.monotonic(), threading.Event()
+
+    def look() -> None:
+        while not over.wait(1.0):
+            sizes = [process.memory_info().rss * 1e-6 for process in processes if process.is_running()]
+            burden.most_mb = max([burden.most_mb, *sizes])
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield burden
+    finally:
+        over.set()
+        looking.join()
+    span_s = time.monotonic() - start_s
+    for process, spent_s in zip(processes, before, strict=True):
+        if not process.is_running():
+            raise BenchError(f"a supervisor has ended:\n{fleet.last_words()}")
+        burden.percent.append(100 * (_cpu_s(process) - spent_s) / span_s)
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
