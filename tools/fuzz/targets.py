@@ -9,6 +9,7 @@ import numpy as np
 
 from qeil_ros import codec
 from qeil_ros._kernels import crc32c
+from qeil_ros.codec.predictor import Reference
 
 QUANTIZERS = ("uniform", "symmetric", "sign_magnitude", "power_of_two", "laplacian", "gaussian")
 GRANULARITIES = ("tensor", "channel", "group")
@@ -86,20 +87,35 @@ class Sequence(Stream):
     """Streams that are differences from frames the decoder has, which a hostile stream may name too."""
 
     def __init__(self) -> None:
-        self.decoder = codec.Decoder(self.limits, references=4)
+        self.decoder = codec.Decoder(self.limits, references=codec.REFERENCES)
         self._keys: list[bytes] = []
         self._disturbed = True
 
     def corpus(self) -> list[bytes]:
         draw = np.random.default_rng(1)
-        encoder = codec.TemporalEncoder(codec.Options(bits=3, coder="rans"), chained=True)
-        x = draw.laplace(size=(6, 20)).astype(np.float32)
-        streams = []
-        for frame in range(24):
-            x = x + np.float32(0.05) * draw.normal(size=x.shape).astype(np.float32)
-            x[frame % 6] += frame % 3
-            streams.append(bytes(encoder.encode(x, key=frame % 8 == 0)))
-        self._keys = [stream for stream in streams if not stream[3] & 1]
+        self._keys, streams = [], []
+        for shape, axis, dtype in (
+            ((6, 20), -1, np.float32),
+            ((4, 8, 9), 0, np.float16),
+            ((9, 8, 3), -1, np.uint8),
+        ):
+            encoder, coarse = codec.Encoder(codec.Options(bits=4, coder="rans", axis=axis)), 1 + axis
+            still = np.abs(40 * draw.laplace(size=(2, *shape))) * (draw.random((2, *shape)) > 0.4)
+            frames = [np.clip(one, 0, 255).astype(dtype) for one in still]
+            references: list[Reference] = []
+            for x in frames:  # what all others are predicted from
+                streams.append(bytes(encoder.encode(x)))
+                checksum = int.from_bytes(streams[-1][-4:], "little")
+                references.insert(0, Reference(checksum, codec.decode(streams[-1])))
+                self._keys.append(streams[-1])
+            old, new = (reference.tensor.astype(np.float32) for reference in reversed(references))
+            for frame in range(8):
+                moved = 0.6 * new + 0.3 * np.roll(new, 1, coarse) + 0.2 * (frame % 2) * old
+                x = np.clip(moved + 4 * np.cumsum(draw.normal(size=shape), coarse), 0, 255).astype(dtype)
+                options = encoder.options.but(step=(2.0, 12.0)[frame // 2 % 2])
+                streams.append(bytes(encoder.write(x, options, references=references[: 1 + frame % 2])))
+        kept = codec.Options(bits=3, coder="packed")
+        streams.append(bytes(codec.Encoder(kept).write(x, kept, references=references)))
         return streams
 
     def run(self, data: bytes) -> None:
