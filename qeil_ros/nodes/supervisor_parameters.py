@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qeil_ros.platform import PowerModel, Sensor, trip_points
-from qeil_ros.platform.discovery import SOURCES
+from qeil_ros.platform.discovery import SOURCES, unknown_sources
 from qeil_ros.safety.guard import Guard, GuardConfig
 from qeil_ros.safety.limits import (
     Limit,
@@ -193,7 +193,9 @@ class Parameters(NodeParameters):
 
     # The platform.
     sensor_sources: list[str] = parameter(  # noqa: RUF009 makes a field with a factory
-        list(SOURCES), f"where to look for sensors, of {', '.join(SOURCES)}; {_NEXT_CONFIGURE}"
+        list(SOURCES),
+        f"where to look for sensors, of {', '.join(SOURCES)}; replay:FILE plays a recording over and over; "
+        f"{_NEXT_CONFIGURE}",
     )
     power_sensors: str = parameter(
         "", "readings that add up to the machine's power, as a shell pattern; empty: the best known"
@@ -229,8 +231,8 @@ class Parameters(NodeParameters):
     )
 
     def __post_init__(self) -> None:
-        if unknown := set(self.sensor_sources) - {"", *SOURCES}:
-            raise ValueError(f"sensor_sources has {sorted(unknown)}; there are {', '.join(SOURCES)}")
+        if unknown := unknown_sources(name for name in self.sensor_sources if name):
+            raise ValueError(f"sensor_sources has {unknown}; there are {', '.join(SOURCES)}, replay:FILE")
         Guard(self.guard_config([]))  # refuses what does not go together
 
     def caps(self) -> Caps:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from .actuators import Actuator, clock_caps
@@ -12,46 +13,58 @@ from .nvml import nvml_gpus
 from .portable import psutil_sensors
 from .process import procfs_sensors
 from .readings import Sensor, SensorError
+from .replay import ReplaySensors, TraceError, load_trace
 from .sysfs import sysfs_sensors
 
-__all__ = ["SOURCES", "Source", "actuators", "discover", "survey"]
+__all__ = ["SOURCES", "Source", "actuators", "discover", "survey", "unknown_sources"]
 
 SOURCES = ("sysfs", "procfs", "nvml", "jtop", "psutil")
-"""In the order in which they are asked; the last two give only kinds that none before them has."""
+"""In the order in which they are asked; the last two give only kinds of readings that none before has."""
+
+_OF_ANY_ROOT = ("sysfs", "procfs")
+_REPLAY = "replay:"
 
 
 @dataclass(frozen=True)
 class Source:
-    """One of `SOURCES`: what it has, or why it has nothing."""
+    """What a source has, or why it has nothing."""
 
     name: str
     sensors: tuple[Sensor, ...] = ()
     problem: str = ""
 
 
+def unknown_sources(names: Iterable[str]) -> list[str]:
+    """Those of the names that no source has."""
+    return sorted({name for name in names if name not in SOURCES and not name.startswith(_REPLAY)})
+
+
 def survey(
     sysfs_root: Path | str = "/sys",
     procfs_root: Path | str = "/proc",
-    include: Sequence[str] | None = None,
+    include: Sequence[str] = SOURCES,
 ) -> list[Source]:
-    """What each source has.
+    """What each source has. No two readings have the same name: the sensor that was found first has it.
 
     Args:
-        sysfs_root: where to look instead of in /sys.
+        sysfs_root: where to look instead of in /sys. With another root only what reads below it is asked,
+            since the other sources speak of this machine.
         procfs_root: where to look instead of in /proc.
-        include: the sources to ask; None: all of them, but with another root only those that read below it,
-            since the others speak of this machine.
+        include: the sources to ask; "replay:FILE" plays a recording over and over, and comes before all
+            others.
 
     Raises:
         ValueError: a source of another name.
     """
-    if include is None:
-        own = Path(sysfs_root) == Path("/sys") and Path(procfs_root) == Path("/proc")
-        include = SOURCES if own else ("sysfs", "procfs")
-    if unknown := set(include) - set(SOURCES):
-        raise ValueError(f"unknown sources {sorted(unknown)}; want some of {', '.join(SOURCES)}")
+    if unknown := unknown_sources(include):
+        raise ValueError(f"unknown sources {unknown}; want some of {', '.join(SOURCES)}, replay:FILE")
+    own = Path(sysfs_root) == Path("/sys") and Path(procfs_root) == Path("/proc")
+    taken: set[str] = set()
     kinds: set[str] = set()
     ask: dict[str, Callable[[], Sequence[Sensor]]] = {
+        name: partial(_recording, name.removeprefix(_REPLAY)) for name in include if name not in SOURCES
+    }
+    ask |= {
         "sysfs": lambda: sysfs_sensors(sysfs_root),
         "procfs": lambda: procfs_sensors(procfs_root, sysfs_root),
         "nvml": nvml_gpus,
@@ -59,18 +72,20 @@ def survey(
         "psutil": lambda: psutil_sensors(without=kinds),
     }
     found = []
-    for name in SOURCES:
-        if name in include:
-            source = _asked(name, ask[name])
-            found.append(source)
-            kinds |= {reading.partition("/")[0] for sensor in source.sensors for reading in sensor.names}
+    for name in ask:
+        if name not in include or not (own or name in _OF_ANY_ROOT or name not in SOURCES):
+            continue
+        source = _asked(name, ask[name], taken)
+        found.append(source)
+        taken |= {reading for sensor in source.sensors for reading in sensor.names}
+        kinds |= {reading.partition("/")[0] for reading in taken}
     return found
 
 
 def discover(
     sysfs_root: Path | str = "/sys",
     procfs_root: Path | str = "/proc",
-    include: Sequence[str] | None = None,
+    include: Sequence[str] = SOURCES,
 ) -> list[Sensor]:
     """All sensors of `survey`, which see. None is not an error; `survey` says why."""
     return [sensor for source in survey(sysfs_root, procfs_root, include) for sensor in source.sensors]
@@ -81,8 +96,17 @@ def actuators(sysfs_root: Path | str = "/sys") -> list[Actuator]:
     return [*clock_caps(sysfs_root)]
 
 
-def _asked(name: str, ask: Callable[[], Sequence[Sensor]]) -> Source:
+def _asked(name: str, ask: Callable[[], Sequence[Sensor]], taken: set[str]) -> Source:
     try:
-        return Source(name, tuple(ask()))
+        return Source(name, tuple(sensor for sensor in ask() if taken.isdisjoint(sensor.names)))
     except SensorError as error:
         return Source(name, problem=str(error))
+
+
+def _recording(path: str) -> list[Sensor]:
+    try:
+        return [ReplaySensors(load_trace(path), loop=True)]
+    except TraceError as error:
+        raise SensorError(str(error)) from error
+    except OSError as error:
+        raise SensorError(f"{path}: {error.strerror}") from error

@@ -9,6 +9,7 @@ import pytest
 from fake_machine import FakeMachine
 
 from qeil_ros.platform import Quality, discover, survey
+from qeil_ros.platform.discovery import SOURCES
 from qeil_ros.platform.portable import PsutilSensor, psutil_sensors
 
 
@@ -42,6 +43,33 @@ def test_only_what_is_asked_for(tmp_path):
     assert source.name == "procfs"
     with pytest.raises(ValueError, match=r"unknown sources \['ipmi'\]; want some of sysfs"):
         survey(include=["ipmi"])
+
+
+def test_other_roots_are_never_mixed_with_this_machine(tmp_path):
+    machine = FakeMachine(tmp_path)
+    assert [source.name for source in survey(machine.sys, machine.proc, SOURCES)] == ["sysfs", "procfs"]
+
+
+def test_recording_comes_before_the_machine_and_no_name_comes_twice(tmp_path):
+    machine = FakeMachine(tmp_path)
+    table = tmp_path / "table.csv"
+    table.write_text("time_s,temperature/cpu,cpu/use\n0,70,90\n1,80,90\n")
+    sources = survey(machine.sys, machine.proc, ["procfs", f"replay:{table}"])
+    assert [source.name for source in sources] == [f"replay:{table}", "procfs"]
+    found = names(discover(machine.sys, machine.proc, ["procfs", f"replay:{table}"]))
+    assert found[:2] == ["temperature/cpu", "cpu/use"]
+    assert found.count("cpu/use") == 1 and "memory/used" in found
+    (sensor,) = sources[0].sensors
+    assert [sensor.read(now_s)[0].value for now_s in (0.0, 0.5, 100.5)] == [70.0, 75.0, 75.0], "over and over"
+
+
+@pytest.mark.parametrize(("text", "reason"), [(None, "No such file"), ("nonsense", "neither an sbc-bench")])
+def test_recording_that_cannot_be_played_is_a_reason(tmp_path, text, reason):
+    path = tmp_path / "recording"
+    if text is not None:
+        path.write_text(text)
+    (source,) = survey(include=[f"replay:{path}"])
+    assert not source.sensors and reason in source.problem
 
 
 def test_machine_without_anything_has_nothing(tmp_path):
