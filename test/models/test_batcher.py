@@ -43,6 +43,18 @@ def test_the_wait_for_company_ends():
     assert items(batcher.take(1.5).run) == [1]
 
 
+def test_nobody_waits_for_a_robot_that_has_gone():
+    batcher = DeadlineBatcher[int](max_batch=8, max_wait_s=0.5, max_queue=4, sources=3)
+    batcher.offer(frame("a", 1, 0.0, deadline_s=9.0))
+    batcher.offer(frame("b", 2, 0.0, deadline_s=7.0))
+    assert batcher.take(0.1).run == []
+    batcher.expect(2)
+    assert items(batcher.take(0.1).run) == [2, 1]
+    batcher.expect(0)
+    batcher.offer(frame("a", 3, 0.2, deadline_s=9.0))
+    assert items(batcher.take(0.2).run) == [3]
+
+
 def test_the_wait_leaves_the_most_urgent_frame_its_time():
     batcher = DeadlineBatcher[int](max_batch=8, max_wait_s=10.0, max_queue=4, sources=3)
     batcher.offer(frame("a", 1, arrived_s=0.0, deadline_s=1.0))

@@ -43,3 +43,19 @@ def test_robots_do_not_mix_and_buffers_may_be_used_again():
     buffer[:] = 5
     assert numbers(clips.add("b", "cut", 7, 0.1, buffer)) == [5, 5]
     assert numbers(clips.add("a", "cut", 7, 0.1, buffer)) == [1, 5]
+
+
+def test_a_robot_that_has_gone_is_forgotten_and_no_other():
+    clips = Clips(2, 0.0)
+    for robot in ("a", "b"):
+        clips.add(robot, "cut", 7, 0.0, frame(1))
+    clips.forget("a")
+    clips.forget("never seen")
+    assert numbers(clips.add("a", "cut", 7, 0.1, frame(2))) == [2, 2]
+    assert numbers(clips.add("b", "cut", 7, 0.1, frame(2))) == [1, 2]
+
+
+def test_clips_of_different_cuts_are_kept_apart():
+    clips = Clips(2, 0.0)
+    clips.add("a", "one cut", 7, 0.0, frame(1))
+    assert numbers(clips.add("a", "another", 7, 0.1, frame(2))) == [2, 2]
