@@ -113,9 +113,11 @@ def _report(name: str, runs: list[Run]) -> dict[str, Any]:
             run.current.unlink()
             continue
         findings += 1
-        raw = run.current.read_bytes()
-        kept = OUT / f"{name}-{run.seed}.finding"
-        kept.write_bytes(raw[4 : 4 + int.from_bytes(raw[:4], "little")])
+        kept: Path | str = "its way to the first input"
+        if run.current.is_file():
+            raw = run.current.read_bytes()
+            kept = OUT / f"{name}-{run.seed}.finding"
+            kept.write_bytes(raw[4 : 4 + int.from_bytes(raw[:4], "little")])
         print(f"{name}: a worker ended with {run.process.returncode} on {kept}", file=sys.stderr)
         print("".join(run.error[-40:]), file=sys.stderr)
     return {

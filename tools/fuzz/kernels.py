@@ -46,8 +46,9 @@ def build(directory: Path, compiler: str = os.environ.get("CC", "gcc")) -> Path:
         "-fPIC",
         "-shared",
     ]
-    subprocess.run([*command, *include, str(source), "-o", str(target), "-lm"], check=True)
-    return target
+    draft = target.with_suffix(f".{os.getpid()}")  # a compiler that was stopped must not leave half a module
+    subprocess.run([*command, *include, str(source), "-o", str(draft), "-lm"], check=True)
+    return draft.replace(target)
 
 
 def environment(compiler: str = os.environ.get("CC", "gcc")) -> dict[str, str]:
