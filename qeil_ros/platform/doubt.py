@@ -19,7 +19,7 @@ never moves is constant by nature, or cannot be told from it. It is believed aga
 
 Only readings that follow the processor are watched, by their names (`FOLLOWERS`): its temperatures, its
 power, and that of the board's input. A fan, a battery, a clock, a disk and a GPU have reasons of their own to
-stand still.
+stand still. Without "cpu/use" among the readings nothing is found frozen.
 
 **Jumping.** A temperature that is more than 40 degrees off the last one, less than two seconds later, is
 believed when the next one bears it out: a glitch of one sample on the bus must not stop a robot.
@@ -52,46 +52,37 @@ _JUMP_S = 2.0
 _LONGEST_STEP_S = 2.0
 
 
-@dataclass(slots=True)
-class _Standstill:
-    value: float
-    moves: int = 0
-    samples: int = 0
-    impulse_s: float = 0.0
-    record_s: float = 0.0
-    step: float = math.inf  # the smallest change seen: what the sensor can tell apart
-
-    def patience_s(self) -> float:
-        return max(_LEAST_IMPULSE_S, _IMPULSE_S_PER_UNIT * self.step, _RECORDS * self.record_s)
-
-
 class Doubt:
     """Looks at each round of readings, in the order of their times."""
 
     def __init__(self, followers: re.Pattern[str] = FOLLOWERS) -> None:
         self._followers = followers
-        self._watched: dict[str, _Standstill | None] = {}  # None: a name that is not watched
-        # The last temperature that was believed, when, and one that waits to be borne out.
-        self._believed: dict[str, tuple[float, float, float]] = {}
+        self._suspects: dict[str, _Suspect | None] = {}  # None: nothing speaks against whatever it says
         self._slow: float | None = None
         self._last_s = 0.0
 
     def check(self, readings: Sequence[Reading], now_s: float) -> list[Reading]:
         """The readings; those that cannot be believed as unread, with the reason."""
         step_s = self._impulse_s(readings, now_s)
-        found = []
-        for reading in readings:
-            reason = ""
-            if reading.good:
-                if reading.unit == "C":
-                    reason = self._jumped(reading, now_s)
-                reason = reason or self._stands(reading, step_s)
-            found.append(
-                unread(reading.name, reading.unit, reading.source, reading.time_s, reason)
-                if reason
-                else reading
-            )
+        found = list(readings)
+        for index, reading in enumerate(readings):
+            name = reading.name
+            if name not in self._suspects:
+                self._suspects[name] = self._suspect(reading)
+            suspect = self._suspects[name]
+            if suspect is None or not reading.good:
+                continue
+            value, unit = reading.value, reading.unit
+            reason = suspect.jumped(value, now_s) or suspect.frozen(value, step_s)
+            if reason:
+                found[index] = unread(name, unit, reading.source, reading.time_s, reason)
         return found
+
+    def _suspect(self, reading: Reading) -> _Suspect | None:
+        follows = self._followers.match(reading.name) is not None
+        if reading.unit == "C":
+            return _Suspect(follows, _JUMP_C, "C")
+        return _Suspect(follows, math.inf, reading.unit) if follows else None
 
     def _impulse_s(self, readings: Sequence[Reading], now_s: float) -> float:
         """What this round adds to the impulses [s]."""
@@ -106,40 +97,53 @@ class Doubt:
         self._slow += off * min(1.0, passed_s / _SLOW_S)
         return off * min(passed_s, _LONGEST_STEP_S)  # what happened in a long gap, nobody knows
 
-    def _stands(self, reading: Reading, step_s: float) -> str:
-        try:
-            watched = self._watched[reading.name]
-        except KeyError:
-            follows = self._followers.match(reading.name)
-            watched = self._watched[reading.name] = _Standstill(reading.value) if follows else None
-        if watched is None:
-            return ""
-        if reading.value != watched.value:
-            watched.record_s = max(watched.record_s, abs(watched.impulse_s))
-            watched.step = min(watched.step, abs(reading.value - watched.value))
-            watched.value = reading.value
-            watched.moves += 1
-            watched.samples, watched.impulse_s = 0, 0.0
-            return ""
-        watched.samples += 1
-        watched.impulse_s += step_s
-        if (
-            watched.moves < _LEAST_MOVES
-            or watched.samples < _LEAST_SAMPLES
-            or abs(watched.impulse_s) < watched.patience_s()
-        ):
-            return ""
-        return f"frozen: {watched.value:g} {reading.unit} for {watched.samples} samples while the load moved"
 
-    def _jumped(self, reading: Reading, now_s: float) -> str:
-        value_c = reading.value
-        last_c, last_s, waiting_c = self._believed.get(reading.name, (value_c, now_s, math.nan))
-        if (
-            abs(value_c - last_c) <= _JUMP_C
-            or now_s - last_s > _JUMP_S
-            or abs(value_c - waiting_c) <= _JUMP_C  # not for NaN
-        ):
-            self._believed[reading.name] = (value_c, now_s, math.nan)
+@dataclass(slots=True)
+class _Suspect:
+    """What is remembered of the readings of one name.
+
+    `follows`: the processor; `most`: by how much they may change at once.
+    """
+
+    follows: bool
+    most: float
+    unit: str
+
+    last: float = math.nan  # that was believed
+    last_s: float = -math.inf
+    waiting: float = math.nan  # a jump that is to be borne out
+
+    value: float = math.nan
+    moves: int = -1  # the first value is no move
+    samples: int = 0
+    impulse_s: float = 0.0
+    record_s: float = 0.0
+    step: float = math.inf  # the smallest change seen: what the sensor can tell apart
+
+    def jumped(self, value: float, now_s: float) -> str:
+        """Why the value is not believed yet; empty where it is."""
+        late = now_s - self.last_s > _JUMP_S
+        if late or abs(value - self.last) <= self.most or abs(value - self.waiting) <= self.most:
+            self.last, self.last_s, self.waiting = value, now_s, math.nan
             return ""
-        self._believed[reading.name] = (last_c, last_s, value_c)
-        return f"jumped from {last_c:g} to {value_c:g} C in {now_s - last_s:.2g} s"
+        self.waiting = value
+        return f"jumped from {self.last:g} to {value:g} {self.unit} in {now_s - self.last_s:.2g} s"
+
+    def frozen(self, value: float, step_s: float) -> str:
+        """Why the value counts as frozen; empty where it does not."""
+        if not self.follows:
+            return ""
+        if value != self.value:
+            if self.moves >= 0:
+                self.record_s = max(self.record_s, abs(self.impulse_s))
+                self.step = min(self.step, abs(value - self.value))
+            self.value = value
+            self.moves += 1
+            self.samples, self.impulse_s = 0, 0.0
+            return ""
+        self.samples += 1
+        self.impulse_s += step_s
+        patience_s = max(_LEAST_IMPULSE_S, _IMPULSE_S_PER_UNIT * self.step, _RECORDS * self.record_s)
+        if self.moves < _LEAST_MOVES or self.samples < _LEAST_SAMPLES or abs(self.impulse_s) < patience_s:
+            return ""
+        return f"frozen: {value:g} {self.unit} for {self.samples} samples while the load moved"
