@@ -12,7 +12,7 @@ from types import ModuleType
 
 import qeil_ros.rosless  # noqa: F401  serves rclpy where no ROS 2 is installed
 
-_NAMES = ("codec", "models", "overhead", "planner", "preparation", "pruning", "transport")
+_NAMES = ("codec", "models", "overhead", "planner", "preparation", "pruning", "thermal", "transport")
 
 
 def names() -> tuple[str, ...]:

@@ -85,9 +85,13 @@ class PastError:
             self._typical = ordered[(len(ordered) - 1) // 2]
         return errors
 
+    def due(self, now_s: float) -> bool:
+        """Whether a forecast would be kept now."""
+        return now_s - self._kept_s >= self._every_s
+
     def keep(self, forecast: float, horizon_s: float, now_s: float) -> None:
         """A forecast made now for `horizon_s` ahead."""
-        if math.isfinite(forecast) and now_s - self._kept_s >= self._every_s:
+        if math.isfinite(forecast) and self.due(now_s):
             self._kept_s = now_s
             self._due.append((now_s + horizon_s, forecast))
 
@@ -101,7 +105,9 @@ class Method(str, Enum):
 
 
 class ZoneForecast:
-    """One temperature: the thermal model where the load has told enough to identify it, else the trend.
+    """One temperature: the thermal model and the trend, of which the one is believed that was nearer of late.
+
+    Without a load that is known there is only the trend.
 
     Args:
         horizon_s: for which past errors are kept [s].
@@ -111,21 +117,43 @@ class ZoneForecast:
         self.horizon_s = horizon_s
         self.model = ThermalModel()
         self.trend = Trend()
-        self.error = PastError()
+        self._model_error, self._trend_error = PastError(), PastError()
         self._load_name = ""
+        self._loaded = False
 
     def add(self, temperature_c: float, load: float, load_name: str, now_s: float) -> None:
         """A temperature, and the load of the time before it, in units that `load_name` stands for."""
         if load_name and load_name != self._load_name:  # another unit: what was learnt means nothing now
-            self.model, self._load_name = ThermalModel(), load_name
+            self.model, self._model_error = ThermalModel(), PastError()
+            self._load_name = load_name
+        self._loaded = math.isfinite(load)
         self.trend.add(temperature_c, now_s)
         self.model.add(temperature_c, load, now_s)
-        self.error.came(temperature_c, now_s)
-        self.error.keep(self.forecast_c(self.horizon_s, now_s)[0], self.horizon_s, now_s)
+        for error in (self._model_error, self._trend_error):
+            error.came(temperature_c, now_s)
+        if self._loaded:
+            self._model_error.keep(self.model.forecast_c(self.horizon_s), self.horizon_s, now_s)
+        if self._trend_error.due(now_s):
+            self._trend_error.keep(self.trend.forecast(self.horizon_s, now_s), self.horizon_s, now_s)
+
+    @property
+    def identified(self) -> bool:
+        """Whether the model can tell what another load would lead to."""
+        return self._loaded and self.model.identified
+
+    @property
+    def error_c(self) -> float:
+        """The median error of the past forecasts of the one that is believed [K]; NaN before the first."""
+        return (self._model_error if self._by_model() else self._trend_error).typical
 
     def forecast_c(self, horizon_s: float, now_s: float) -> tuple[float, Method]:
         """The temperature then if the load stays as it is; NaN with too little to go by."""
-        if self.model.identified:
+        if self._by_model():
             return self.model.forecast_c(horizon_s), Method.MODEL
         ahead_c = self.trend.forecast(horizon_s, now_s)
         return ahead_c, Method.NONE if math.isnan(ahead_c) else Method.TREND
+
+    def _by_model(self) -> bool:
+        if not self._loaded:
+            return False
+        return not self._model_error.typical > self._trend_error.typical

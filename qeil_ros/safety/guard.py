@@ -227,7 +227,9 @@ class Guard:
         self._governor.measure(load.value, now_s)
         for reading in readings:
             if reading.kind == "temperature":
-                zone = self._zones.setdefault(reading.name, ZoneForecast(self._config.horizon_s))
+                zone = self._zones.get(reading.name)
+                if zone is None:
+                    zone = self._zones[reading.name] = ZoneForecast(self._config.horizon_s)
                 zone.horizon_s = self._config.horizon_s
                 zone.add(reading.value, load.value, load.name, now_s)
 
@@ -271,7 +273,7 @@ class Guard:
             temperature_c=temperature_c,
             zone=hottest,
             method=method,
-            temperature_error_c=zone.error.typical,
+            temperature_error_c=zone.error_c,
             equilibrium_c=zone.model.equilibrium_c() if method is Method.MODEL else math.nan,
         )
 

@@ -73,7 +73,7 @@ class Limit:
         return not all(math.isnan(value) for value in self.thresholds)
 
     def concerns(self, reading: Reading) -> bool:
-        return self.set and fnmatchcase(reading.name, self.pattern)
+        return fnmatchcase(reading.name, self.pattern) and self.set
 
     def exposure(self, value: float) -> float:
         """How far a value is on the way from the warning to the throttle threshold, 0 to 1; NaN for NaN.

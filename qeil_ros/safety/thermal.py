@@ -19,12 +19,17 @@ Floats = NDArray[np.float64]
 _TAUS_S: Floats = 4.0 * np.sqrt(2.0) ** np.arange(16)
 """Candidates for the time constant, 4 s (a die under its lid) to 12 minutes (a sealed case) [s]."""
 
-_FILTERS_S: Floats = np.maximum(10.0, _TAUS_S / 4.0)
+_FILTERS_S: Floats = np.maximum(20.0, _TAUS_S / 2.0)
 """Long enough against noise, short enough against what the ambient does [s]."""
 
 # What is believed before anything was measured: ambient, gain, and what is left of the initial state.
 _PRIOR_C = np.array([25.0, 0.0, 0.0])
 _PRIOR_SD = np.array([20.0, 50.0, 30.0])
+_AMBIENT_WALK = 1.0 / 300.0
+"""Variance that the ambient gains with time: 1 K in five minutes, 3.5 K in an hour [K^2/s]."""
+_GAIN_WALK = 0.1**2 / 60.0
+"""Relative variance that the gain gains with time (fans, dust), for a load that has just doubled [1/s]; with
+the square of the load's change for others: what is not being learnt is not forgotten."""
 _NOISE_C = 0.5
 _CORRELATED_S = 10.0
 """Errors of the model last about so long; samples nearer to each other tell little new [s]."""
@@ -33,17 +38,18 @@ _STEP_S = 1.0
 
 
 class ThermalModel:
-    """Ambient, gain and time constant by recursive least squares with forgetting, one for each candidate
-    time constant; the candidate that explains the past best is taken.
+    """Ambient and gain by recursive least squares with forgetting, once for each candidate time constant; the
+    candidate that has predicted best of late is taken.
 
     For a fixed time constant the exact solution for piecewise constant load is linear in the others:
     T = ambient + gain * x + initial * exp(-t / tau), x the load through a low-pass of that time constant. So
-    the output error is minimised, which measurement noise does not bias, at any spacing of samples; tau > 0
-    holds by construction and gain >= 0 by projection. The prior is put back as data are forgotten: without
-    excitation the estimate falls back to it, instead of drifting.
+    the error of the output is minimised, which measurement noise does not bias, at any spacing of samples;
+    tau > 0 holds by construction and gain >= 0 by projection. What is forgotten is what may have changed:
+    parameters walk at random (RLS in the form of a Kalman filter), the ambient all the time, the gain only
+    while the load changes, since a steady load tells nothing about it; no variance grows past the prior's.
 
     Args:
-        memory_s: time constant of forgetting [s].
+        memory_s: time constant with which the past predictions of the candidates are forgotten [s].
         most_gain_error: the standard deviation of the gain, as a share of it, up to which it counts as
             identified.
     """
@@ -51,10 +57,8 @@ class ThermalModel:
     def __init__(self, memory_s: float = 900.0, most_gain_error: float = 0.25) -> None:
         self._memory_s, self._most_gain_error = memory_s, most_gain_error
         count = len(_TAUS_S)
-        self._prior = np.diag(_PRIOR_SD**-2.0)
-        self._information = np.repeat(self._prior[None], count, axis=0)
-        self._moment = np.repeat((self._prior @ _PRIOR_C)[None], count, axis=0)
-        self._square = np.full(count, _PRIOR_C @ self._prior @ _PRIOR_C)
+        self._spread = np.repeat(np.diag(_PRIOR_SD**2)[None], count, axis=0)
+        self._cost = np.zeros(count)
         self._regressor = np.ones((count, 3))
         self._estimate = np.repeat(_PRIOR_C[None], count, axis=0)
         self._best = 0
@@ -80,11 +84,6 @@ class ThermalModel:
     def identified(self) -> bool:
         """Whether the load has varied enough for the gain to be known."""
         return self._gain_sd < self._most_gain_error * self.gain
-
-    @property
-    def ready(self) -> bool:
-        """Whether there is a temperature to forecast from."""
-        return self._last is not None
 
     def equilibrium_c(self, load: float | None = None) -> float:
         """Where the temperature is heading with a load, else with the present one."""
@@ -147,21 +146,28 @@ class ThermalModel:
         decay = np.exp(-passed_s / _TAUS_S)
         self._regressor[:, 1] = load + (self._regressor[:, 1] - load) * decay
         self._regressor[:, 2] *= decay
-        keep = math.exp(-passed_s / self._memory_s)
-        weight = min(passed_s, _CORRELATED_S) / (_CORRELATED_S * _NOISE_C**2)
-        row = self._regressor
-        self._information *= keep
-        self._information += weight * row[:, :, None] * row[:, None, :] + (1.0 - keep) * self._prior
-        self._moment *= keep
-        self._moment += weight * temperature_c * row + (1.0 - keep) * (self._prior @ _PRIOR_C)
-        self._square *= keep
-        self._square += weight * temperature_c**2 + (1.0 - keep) * float(_PRIOR_C @ self._prior @ _PRIOR_C)
-        self._estimate = np.linalg.solve(self._information, self._moment[:, :, None])[:, :, 0]
-        cost = self._square - np.einsum("ij,ij->i", self._moment, self._estimate)
-        cost[self._estimate[:, 1] <= 0] = math.inf
-        if np.isfinite(cost).any():
-            self._best = int(np.argmin(cost))
-        self._gain_sd = math.sqrt(np.linalg.inv(self._information[self._best])[1, 1])
+        self._learn(temperature_c, passed_s)
+
+    def _learn(self, temperature_c: float, passed_s: float) -> None:
+        """One step of every candidate's filter, and the candidate that has predicted best."""
+        row, spread = self._regressor, self._spread
+        grown = np.einsum("ijj->ij", spread)
+        grown[:, 0] += _AMBIENT_WALK * passed_s
+        change = self._load / np.maximum(self._smooth_load, 1e-9) - 1.0
+        grown[:, 1] += _GAIN_WALK * passed_s * np.square(np.minimum(change, 1.0) * self._estimate[:, 1])
+        np.minimum(grown, _PRIOR_SD**2, out=grown)
+        noise = _NOISE_C**2 * _CORRELATED_S / min(passed_s, _CORRELATED_S)
+        across = np.einsum("ijk,ik->ij", spread, row)
+        expected = np.einsum("ij,ij->i", row, across) + noise
+        missed = temperature_c - np.einsum("ij,ij->i", row, self._estimate)
+        self._estimate += across * (missed / expected)[:, None]
+        spread -= across[:, :, None] * across[:, None, :] / expected[:, None, None]
+        weight = min(passed_s, _CORRELATED_S) / _CORRELATED_S
+        self._cost *= math.exp(-passed_s / self._memory_s)
+        self._cost += weight * (missed**2 / expected + np.log(expected))
+        np.maximum(self._estimate[:, 1], 0.0, out=self._estimate[:, 1])
+        self._best = int(np.argmin(self._cost))
+        self._gain_sd = math.sqrt(max(0.0, spread[self._best, 1, 1]))
 
     def _smooth(self, passed_s: float, temperature_c: float, load: float) -> None:
         """Low-passes: the temperature is a straight line between samples, the load a step."""
