@@ -51,6 +51,20 @@ def test_a_measured_curve_runs_a_width_in_the_next_wider_kernel():
         WidthCurve((4, 8), (0.0, 1.0))
 
 
+def test_a_cut_may_have_a_curve_of_its_own():
+    own = cut("own", weights=2, widths=WidthCurve((4, 8), (0.25, 0.5)))
+    made = work(cut(weights=2), own, weight_bits=(4, 8)).tables(Link(1e6), rate_hz=1)
+    np.testing.assert_allclose(made.agent_s[0] / made.agent_s[1], [[0.5, 0.5], [0.5, 0.5]])
+
+
+def test_a_loss_is_the_distortion_unless_it_is_given():
+    given = cut("given", loss=np.array([[0.2, 0.1]]), floor=0.05)
+    made = work(cut(), given).tables(Link(1e6), rate_hz=1)
+    np.testing.assert_allclose(made.loss, [[[0, 0]], [[0.2, 0.1]]])
+    with pytest.raises(ValueError, match="loss"):
+        cut(loss=np.zeros((2, 2)))
+
+
 def test_every_token_counts():
     one, ten = (
         work(cut(server_token_flop=5e8, agent_token_flop=1e8), tokens=tokens).tables(Link(1e6), rate_hz=1)

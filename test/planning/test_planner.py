@@ -127,6 +127,45 @@ def test_no_plan_breaks_a_limit(log_rate, trip_s, loss, delay_s, energy_j, log_b
         assert plan.reason and not plan.alternatives
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.floats(3.5, 7.5), st.floats(0.005, 0.5), st.floats(0.05, 5), st.floats(4, 6), st.integers(0, 80))
+def test_the_plan_is_the_best_of_every_point_within_the_limits(log_rate, delay_s, energy_j, log_bytes, alike):
+    p = Planner(model(), machines(), Goals(delay_s, energy_j, 10**log_bytes, (5.0,)))
+    readings = Readings(0.0, Link(10**log_rate, 0.01), Load(alike=alike))
+    every = p.every(readings, 5.0)
+    assert len({(q.split, q.weight_bits, q.feature_bits, q.profile, q.energy_j) for q in every}) <= len(every)
+    kept = [
+        q
+        for q in every
+        if q.predicted.delay_s <= delay_s
+        and q.energy_j <= energy_j
+        and q.predicted.payload_bytes * 5.0 <= 10**log_bytes
+    ]
+    plan = p.plan(readings)
+    assert (plan.point is None) == (not kept)
+    if plan.point is not None:
+        assert plan.point in kept and plan.point.loss == min(q.loss for q in kept)
+
+
+def test_a_loss_of_its_own_is_what_counts_and_is_corrected_above_its_floor():
+    base = model().cuts[0]
+    sharp = replace(base, name="sharp", loss=base.distortion * 0.1 + 0.3, floor=0.3)
+    flat = replace(base, name="flat", loss=np.full((3, 3), 0.32), floor=0.32)
+    two = replace(model(), cuts=(sharp, flat))
+    p = Planner(two, machines(), Goals(0.5, rates_hz=(5.0,)))
+    first = p.plan(Readings(0.0, GOOD)).point
+    assert first.split == "sharp" and first.loss == pytest.approx(0.3 + 0.1 * (0.1 / 8 + 0.2 / 8))
+    assert first.predicted.distortion == pytest.approx(0.1 / 8 + 0.2 / 8)  # not the loss
+    for step in range(200):  # features turn out to be coded eight times as badly as on the sample pictures
+        p.corrections.observe("distortion", "sharp", 1.0, 8.0, step * 0.1)
+        p.corrections.observe("distortion", "flat", 1.0, 1.0, step * 0.1)
+    factor = p.corrections.factor("distortion", "sharp")
+    last = p.plan(Readings(20.0, GOOD))
+    assert factor > 5.5 and last.point.split == "flat" and last.point.loss == pytest.approx(0.32)
+    other = next(q for q in last.alternatives if q.split == "sharp")
+    assert other.loss == pytest.approx(0.3 + factor * 0.1 * (0.1 / 8 + 0.2 / 8), rel=0.01)
+
+
 # --- learning
 
 
