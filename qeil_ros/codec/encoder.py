@@ -409,6 +409,8 @@ def nominal_step(data: NDArray[Any], values: NDArray[np.float32], bits: int) -> 
     """That of `bits` over +-4 times the root mean square: of integers, which may lie far from zero, about
     their mean, and not below 1."""
     power = _kernels.products(values, values)[0] / values.size
+    if not math.isfinite(power):
+        return MAX_MAGNITUDE  # of a tensor that will be refused
     if data.dtype.kind == "f":
         return min(8 * math.sqrt(power) / (1 << bits), MAX_MAGNITUDE)
     mean = float(data.sum(dtype=np.int64)) / data.size

@@ -65,6 +65,20 @@ for options in ({"coder": "packed"}, {"keep": [1, 4]}):
 PLAIN_INTER, MASKED_INTER = STREAMS[-2:]
 
 
+def filtered() -> tuple[bytes, bytes, bytes]:
+    """Three frames of a map [3, 16, 12] that moves, the last one predicted from both others with a filter."""
+    encoder, still = TemporalEncoder(chained=True), np.random.default_rng(1).normal(size=(3, 20, 16))
+    smooth = np.cumsum(np.cumsum(still, 1), 2)
+    x, y, z = (np.ascontiguousarray(smooth[:, n : n + 16, 2:14], np.float32) for n in range(3))
+    options = {"coder": "rans", "bits": 6, "axis": 0}
+    return tuple(bytes(encoder.encode(frame, **options)) for frame in (x, y, (y + z + 0.3 * x)))  # type: ignore[return-value]
+
+
+*FILTER_KEYS, FILTERED = filtered()
+_FILTER_AT = 8 + 3 + 5
+"""Where the filter's axis stands."""
+
+
 def sealed(body: bytes) -> bytes:
     """The body with its right checksum, so that what lies behind the checksum is tried."""
     return body + struct.pack("<I", reference.crc32c(body))
@@ -75,6 +89,16 @@ def changed(stream: bytes, at: int, value: bytes | int) -> bytes:
     new = bytes([value]) if isinstance(value, int) else value
     body[at : at + len(new)] = new
     return sealed(bytes(body))
+
+
+def _referenced() -> dict[int, np.ndarray]:
+    tensors: dict[int, np.ndarray] = {}
+    for stream in (*KEYS, *FILTER_KEYS):
+        tensors[int.from_bytes(stream[-4:], "little")] = reference.decode(stream, tensors)
+    return tensors
+
+
+REFERENCED = _referenced()
 
 
 @pytest.mark.parametrize(
@@ -103,9 +127,20 @@ def changed(stream: bytes, at: int, value: bytes | int) -> bytes:
         (changed(GAPS, 13, 0x3E), CorruptError, "marks row 71"),
         (changed(GAPS, 11, 0x7F), TruncatedError, "within the token mask"),
         (sealed(INTER[:12]), TruncatedError, "within the prediction"),
-        (changed(INTER, 15, 0x20), UnsupportedError, "prediction byte"),
-        (changed(INTER, 5, 0), CorruptError, "parted by the reference"),
-        (changed(INTER, 6, 1), CorruptError, "parted by the reference"),
+        (changed(INTER, 15, 0x80), UnsupportedError, "prediction byte"),
+        (changed(INTER, 15, 0x40), CorruptError, "second reference without a filter"),
+        (changed(INTER, 15, 0x21), CorruptError, "a filter and a factor"),
+        (sealed(INTER[:15] + b"\x20"), TruncatedError, "within the prediction"),
+        (sealed(FILTERED[:_FILTER_AT]), TruncatedError, "within the prediction"),
+        (sealed(FILTERED[: _FILTER_AT + 9]), TruncatedError, "within the prediction"),
+        (sealed(FILTERED[: _FILTER_AT + 10]), TruncatedError, "within the prediction"),
+        (sealed(FILTERED[: _FILTER_AT + 15]), TruncatedError, "within the prediction"),
+        (changed(FILTERED, _FILTER_AT, 3), CorruptError, "columns along axis 3"),
+        (changed(FILTERED, 8, b"\x01\x24\x10\x00\x00\x00\x00\x60\x01"), CorruptError, "columns along axis 1"),
+        (changed(FILTERED, _FILTER_AT + 10, 65), CorruptError, "spatial weight of 65"),
+        (changed(FILTERED, 6, 1), CorruptError, "filtered by the reference"),
+        (changed(INTER, 5, 0), CorruptError, "filtered by the reference"),
+        (changed(INTER, 6, 1), CorruptError, "filtered by the reference"),
         (changed(INTER, 6, 0), CorruptError, "identity"),
         (INTER, MissingReferenceError, "not among the 0"),
         (changed(RANS, len(RANS) - 5, 0xFF), CorruptError, "payload"),
@@ -153,6 +188,43 @@ def test_each_fault_has_its_class_and_is_named(
     assert type(caught.value) is kind
     with pytest.raises(BitstreamError):
         reference.decode(stream)
+
+
+def test_a_filtered_stream_is_what_the_faults_above_are_made_of() -> None:
+    prediction = peek(FILTERED).prediction
+    assert prediction is not None and prediction.filter is not None
+    assert prediction.filter.axis == FILTERED[_FILTER_AT] == 2 and prediction.filter.spatial > 0
+    wanted = [int.from_bytes(key[-4:], "little") for key in reversed(FILTER_KEYS)]
+    assert list(prediction.references) == wanted
+
+
+def test_each_reference_of_a_filter_is_asked_for() -> None:
+    tensors = {}
+    for key in FILTER_KEYS:
+        tensors[int.from_bytes(key[-4:], "little")] = reference.decode(key, tensors)
+    for missing in tensors:
+        decoder = Decoder(references=REFERENCES)
+        for checksum, tensor in tensors.items():
+            if checksum != missing:
+                decoder.remember(checksum, tensor)
+        with pytest.raises(MissingReferenceError) as caught:
+            decoder.decode(FILTERED)
+        assert caught.value.checksum == missing
+        decoder.remember(missing, tensors[missing][:2])
+        with pytest.raises(CorruptError, match="its reference"):
+            decoder.decode(FILTERED)
+
+
+def test_references_at_the_end_of_the_range_stay_finite() -> None:
+    """Whatever a filter's weights are, and whatever was decoded before."""
+    tensors = {
+        int.from_bytes(key[-4:], "little"): np.full((3, 16, 12), sign * np.finfo(np.float32).max, np.float32)
+        for key, sign in zip(FILTER_KEYS, (1, -1), strict=True)
+    }
+    for weight in (0x7F, 0x80):
+        for spatial in (0, 64):
+            stream = changed(FILTERED, _FILTER_AT + 1, bytes([weight] * 9 + [spatial]))
+            both(stream, tensors)
 
 
 def test_every_single_bit_flip_is_noticed() -> None:
@@ -249,7 +321,7 @@ def test_mutated_streams_with_a_right_checksum(stream: bytes, edits: list[tuple[
 
 @settings(max_examples=1500, deadline=None)
 @given(
-    stream=st.sampled_from([INTER, PLAIN_INTER, MASKED_INTER]),
+    stream=st.sampled_from([INTER, PLAIN_INTER, MASKED_INTER, FILTERED]),
     edits=st.lists(st.tuples(st.integers(4, 400), st.integers(0, 255)), min_size=1, max_size=3),
     cut=st.integers(-3, 3),
 )
@@ -260,8 +332,7 @@ def test_mutated_differences_with_a_right_checksum(
     for at, value in edits:
         body[at % len(body)] = value
     body = body[:cut] if cut < 0 else body + bytes(cut)
-    references = {int.from_bytes(key[-4:], "little"): reference.decode(key) for key in KEYS}
-    both(sealed(bytes(body)), references)
+    both(sealed(bytes(body)), dict(REFERENCED))
 
 
 @settings(max_examples=1500, deadline=None)

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qeil_ros import _kernels
+from qeil_ros.codec.reference import filters
+from qeil_ros.codec.reference.filters import Filter
 
 RANDOM = np.random.default_rng(0)
 
@@ -108,3 +110,100 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
         _kernels.join(codes, x, 0.5, codes[:5].copy())
     with pytest.raises(ValueError, match="at least one"):
         _kernels.products(x[:0], x[:0])
+
+
+# ---------------------------------------------------------------- filters
+
+GRIDS = st.tuples(st.integers(1, 20), st.integers(2, 9), st.integers(2, 9), st.integers(1, 4))
+
+
+def near_far(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    x, p, q = (values(math.prod(shape)) for _ in range(3))
+    return x, p, q
+
+
+@settings(max_examples=60, deadline=None)
+@given(shape=GRIDS, second=st.booleans())
+def test_filters_are_as_specified(shape: tuple[int, int, int, int], second: bool) -> None:
+    _, p, q = near_far(shape)
+    given = Filter(2, (3, -4, 5, 60, -128, 127, 1, 0, -2), 0, 7 if second else None, -33)
+    weights = [weight / 64 for weight in (*given.weights, *[given.second_weight] * second)]
+    out = np.empty_like(p)
+    _kernels.Grid(*shape).filter(p, q if second else None, weights, out)
+    assert np.array_equal(out, filters.predict(given, p, q if second else None, shape))
+    _kernels.Grid(p.size, 1, 1, 1, 1).filter(p, None, weights[:1], out)
+    assert np.array_equal(out, np.float32(weights[0]) * p)
+
+
+@settings(max_examples=60, deadline=None)
+@given(shape=GRIDS, spatial=st.integers(0, 64), step=st.sampled_from([0.05, 0.7, 30.0]))
+def test_codes_that_follow_their_neighbours_are_restored(
+    shape: tuple[int, int, int, int], spatial: int, step: float
+) -> None:
+    x, _, _ = near_far(shape)
+    grid, unit = _kernels.Grid(*shape), np.float32(step)
+    offsets, codes = np.full(x.size, 0.5, np.float32), np.empty(x.size, np.int16)
+    restored = np.empty_like(x)
+    error = grid.follow(x, offsets, spatial / 128, np.float32(1 / step), unit, restored, codes)
+    values = codes.astype(np.float32) * unit
+    expected = filters.restore(Filter(2, (), spatial, None, 0), values, shape)
+    grid.restore(values, spatial / 128)
+    assert np.array_equal(values, expected) and np.array_equal(values, restored)
+    assert np.abs(restored - x).max() <= 0.5001 * step
+    assert error == pytest.approx(float(np.square((restored - x) / step, dtype=np.float64).sum()), rel=1e-3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(shape=GRIDS)
+def test_left_and_up(shape: tuple[int, int, int, int]) -> None:
+    x, _, _ = near_far(shape)
+    out, planes = np.empty_like(x), x.reshape(shape)
+    _kernels.Grid(*shape).left_up(x, out)
+    around = np.pad(planes, ((0, 0), (1, 0), (1, 0), (0, 0)))
+    assert np.array_equal(out.reshape(shape), around[:, 1:, :-1] + around[:, :-1, 1:])
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_a_fit_finds_the_weights_that_made_a_tensor(second: bool) -> None:
+    shape = (7, 13, 11, 3)
+    grid, (_, p, q) = _kernels.Grid(*shape), near_far(shape)
+    weights = [0.25, 0, -0.5, 0.125, 0.75, 0, 0.0625, 0, 0.25, *[-0.375] * second]
+    x = np.empty_like(p)
+    grid.filter(p, q if second else None, weights, x)
+    assert grid.fit(x, p, q if second else None) == pytest.approx(weights, abs=1e-4)
+    assert grid.fit(x, np.zeros_like(p), None) is None
+
+
+def test_offsets_are_those_that_rounding_takes() -> None:
+    x, p, _ = near_far((3, 50, 4))
+    offsets, codes, parted = np.empty_like(x), np.empty(x.size, np.int16), np.empty_like(x)
+    _kernels.round_by_cost(x, 3, 50, 4, 2.0, 1.0, codes)
+    _kernels.run_offsets(x, 3, 50, 4, 2.0, 1.0, offsets)
+    assert np.array_equal(codes, np.trunc(np.abs(x) * np.float32(2) + offsets) * np.sign(x))
+    quiet = _kernels.part(x, p, 0.4, parted)
+    _kernels.part_offsets(parted, quiet, p, 0.4, 2.0, 1.0, offsets)
+    for part, small in ((parted[:quiet], True), (parted[quiet:], False)):
+        _kernels.round_by_cost(part, 1, part.size, 1, 2.0, 1.0, rounded := np.empty(part.size, np.int16))
+        expected = np.trunc(np.abs(part) * np.float32(2) + offsets[(np.abs(p) <= 0.4) == small]) * np.sign(
+            part
+        )
+        assert np.array_equal(rounded, expected)
+    split = np.empty_like(codes)
+    _kernels.split(codes, p, 0.4, split)
+    _kernels.join(split, p, 0.4, joined := np.empty_like(codes))
+    assert np.array_equal(joined, codes)
+
+
+def test_grids_that_do_not_fit_are_refused() -> None:
+    x = values(12)
+    with pytest.raises(ValueError, match="sizes of 1 or more"):
+        _kernels.Grid(0, 2, 2, 1)
+    with pytest.raises(ValueError, match="1 or 9 taps"):
+        _kernels.Grid(1, 2, 2, 1, 3)
+    grid = _kernels.Grid(1, 3, 4, 1)
+    with pytest.raises(ValueError, match="8 weights; want 9"):
+        grid.filter(x, None, [0.0] * 8, x.copy())
+    with pytest.raises(ValueError, match="11 and 12"):
+        grid.restore(x[:11].copy(), 0.25)
+    with pytest.raises(ValueError, match="0 of 12"):
+        _kernels.part_offsets(x, 0, x, 0.5, 1.0, 1.0, x.copy())

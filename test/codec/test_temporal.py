@@ -11,6 +11,7 @@ from qeil_ros.codec import (
     REFERENCES,
     CorruptError,
     Decoder,
+    Encoder,
     MissingReferenceError,
     Options,
     TemporalEncoder,
@@ -19,6 +20,7 @@ from qeil_ros.codec import (
     is_key,
     peek,
 )
+from qeil_ros.codec.predictor import Reference
 
 RANS = Options(bits=4, coder="rans")
 
@@ -206,3 +208,73 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="NaN"):
         encoder.encode(np.full((3, 3), np.nan, np.float32))
     encoder.encode(np.ones((3, 3), np.float32))
+
+
+def panned(frames: int, seed: int = 0) -> list[np.ndarray]:
+    """A feature map [8, 10, 12] over which the camera moves by a third of a position a frame."""
+    random = np.random.default_rng(seed)
+    field = np.cumsum(random.normal(size=(8, 16, 24)), axis=2)
+    out = []
+    for number in range(frames):
+        column, part = divmod(number / 3, 1)
+        left, right = (field[:, 3:13, int(column) + k : int(column) + k + 12] for k in (0, 1))
+        x = (1 - part) * left + part * right + 0.05 * np.cumsum(random.normal(size=left.shape), axis=2)
+        out.append(x.astype(np.float32))
+    return out
+
+
+def test_a_map_that_moves_is_predicted_from_its_neighbourhood() -> None:
+    encoder, decoder = (
+        TemporalEncoder(RANS.but(axis=0, step=0.2), chained=True),
+        Decoder(references=REFERENCES),
+    )
+    plain, sizes, shares = Encoder(), 0, 0
+    previous: list[Reference] = []
+    for number, x in enumerate(panned(8)):
+        stream = encoder.encode(x)
+        assert np.array_equal(decoder.decode(stream), encoder.decoded)
+        if number:
+            prediction = peek(stream).prediction
+            assert prediction is not None and prediction.filter is not None
+            assert prediction.filter.axis == 2 and len(prediction.references) == min(number, 2)
+            sizes += len(stream)
+            flat = RANS.but(step=0.2)
+            near = [Reference(1, one.tensor.reshape(8, -1)) for one in previous]
+            shares += len(plain.write(x.reshape(8, -1), flat.but(axis=0), references=near))
+        previous = [Reference(encoder.checksum, encoder.decoded.copy())]
+    assert sizes < 0.75 * shares
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_second_reference_is_one_that_the_receiver_has(seed: int) -> None:
+    encoder, decoder = TemporalEncoder(RANS.but(axis=0), key_interval=0), Decoder(references=REFERENCES)
+    arrives, seen = np.random.default_rng(seed).random(14) < 0.7, 0
+    for x, here in zip(panned(14, seed=1), arrives, strict=True):
+        stream = bytes(encoder.encode(x))
+        prediction = peek(stream).prediction
+        seen += prediction is not None and len(prediction.references) == 2
+        if here:
+            assert np.array_equal(decoder.decode(stream), encoder.decoded)
+            encoder.acknowledge(encoder.checksum)
+    assert seen >= 3
+
+
+def test_integers_far_from_zero_take_their_step_from_what_they_vary() -> None:
+    x = (120 + 10 * np.random.default_rng(0).normal(size=(40, 30))).astype(np.uint8)
+    for bits, most in ((4, 2.0), (3, 4.0)):
+        error = np.sqrt(squared_error(x, decode(encode(x, bits=bits, coder="rans"))))
+        assert error < most  # a third of a step; about zero the step would be twelve times as large
+    still = np.full((4, 4), 130, np.uint8)
+    assert np.array_equal(decode(encode(still, bits=3, coder="rans")), still)
+
+
+def test_integers_with_a_step_are_rounded_with_the_bits_in_mind_in_differences_too() -> None:
+    random = np.random.default_rng(3)
+    x = (100 + 20 * random.normal(size=(30, 40))).astype(np.uint8)
+    y = np.clip(x + 6 * random.normal(size=x.shape), 0, 255).astype(np.uint8)
+    sizes = []
+    for rdo in (0.0, 1.0):
+        encoder = TemporalEncoder(Options(coder="rans", step=8.0, rdo=rdo), chained=True)
+        encoder.encode(x)
+        sizes.append(len(encoder.encode(y)))
+    assert sizes[1] < 0.9 * sizes[0]
