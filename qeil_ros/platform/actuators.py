@@ -182,16 +182,11 @@ class ClockCap:
         top = self._before if self._before is not None else files.optional(self._limit)
         low = max(filter(None, (bounds[0], files.optional(self._floor))), default=None)
         high = min(filter(None, (bounds[1], top)), default=None)
-        inside = [
-            clock
-            for clock in self._all()
-            if (low is None or clock >= low) and (high is None or clock <= high)
-        ]
-        if inside:
-            return inside, True
         if low is None or high is None or not 0 < low <= high:
             return [], False
-        return [low, high] if low < high else [low], False
+        inside = [clock for clock in self._all() if low <= clock <= high]
+        # The limit as it was can be had again, also where it is a boost clock that the list leaves out.
+        return sorted({*(inside or [low]), high}), bool(inside)
 
     def _all(self) -> list[int]:
         """All clocks that the driver lists, rising."""

@@ -89,7 +89,7 @@ class Reading:
 class Sensor(Protocol):
     """Something that gives one or more readings at a time, always under the same names.
 
-    A sensor may hold files open; one that does has `close()`, and opens them again when it is read after it.
+    A sensor may hold files or a connection open; one that does has `close()`, and is not read after it.
     One that knows at which temperatures the machine itself acts has `trips`, by the names of its readings.
     """
 

@@ -84,6 +84,16 @@ def test_limit_goes_up_again_but_never_above_what_it_was(machine, cap):
     assert machine.number(LIMIT) == 1000000
 
 
+def test_boost_clock_that_is_not_listed_can_be_had_again(machine, cap):
+    machine.write(f"{POLICY}/cpuinfo_max_freq", 2400000)
+    machine.write(LIMIT, 2400000)
+    assert cap.clocks_hz() == (6e8, 1e9, 1.5e9, 2.4e9)
+    cap.set_hz(2.3e9)
+    assert machine.number(LIMIT) == 1500000
+    cap.set_hz(2.4e9)
+    assert machine.number(LIMIT) == 2400000
+
+
 def test_lower_limit_of_somebody_else_is_respected(machine, cap):
     machine.write(f"{POLICY}/scaling_min_freq", 1000000)
     assert cap.clocks_hz() == (1e9, 1.5e9)
