@@ -133,7 +133,6 @@ def test_the_plan_is_the_best_of_every_point_within_the_limits(log_rate, delay_s
     p = Planner(model(), machines(), Goals(delay_s, energy_j, 10**log_bytes, (5.0,)))
     readings = Readings(0.0, Link(10**log_rate, 0.01), Load(alike=alike))
     every = p.every(readings, 5.0)
-    assert len({(q.split, q.weight_bits, q.feature_bits, q.profile, q.energy_j) for q in every}) <= len(every)
     kept = [
         q
         for q in every

@@ -36,6 +36,9 @@ def profile(
     role: Annotated[str, typer.Option(help="which parts to time: robot, server, or both")] = "both",
     quick: Annotated[bool, typer.Option("--quick", help="a short run, for a first impression")] = False,
     threads: Annotated[int, typer.Option(min=1, max=256, help="threads of every part")] = 1,
+    server_device: Annotated[
+        str, typer.Option(help="what runs the server part: cpu, cuda, or auto for a GPU if there is one")
+    ] = "auto",
     data: Annotated[
         str,
         typer.Option(
@@ -89,6 +92,7 @@ def profile(
             server=role != "robot",
             quick=quick,
             threads=threads,
+            server_device=server_device,
             power_model=PowerModel(idle_w, core_w) if idle_w or core_w else None,
             clocks=clocks,
             roots=(sysfs_root, procfs_root),

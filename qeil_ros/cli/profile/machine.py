@@ -40,6 +40,7 @@ def measure(
     server: bool = True,
     quick: bool = False,
     threads: int = 1,
+    server_device: str = "auto",
     power_model: PowerModel | None = None,
     clocks: bool = False,
     roots: tuple[str, str] = ("/sys", "/proc"),
@@ -62,6 +63,7 @@ def measure(
                 folder,
                 images,
                 threads=threads,
+                server_device=server_device,
                 effort=QUICK if quick else FULL,
                 robot=robot,
                 server=server,
@@ -69,7 +71,7 @@ def measure(
             )
             for folder, images in zip(folders, pictures, strict=True)
         ]
-        work = _work(folders[0], pictures[0], robot, threads)
+        work = _work(folders[0], pictures[0], robot, threads, server_device)
         meter = PowerMeter(*roots)
         try:
             tell(0, 0, "power at rest")
@@ -98,7 +100,13 @@ def measure(
     )  # fmt: skip
 
 
-def _work(folder: ModelFolder, pictures: Sequence[NDArray[np.uint8]], robot: bool, threads: int) -> Work:
+def _work(
+    folder: ModelFolder,
+    pictures: Sequence[NDArray[np.uint8]],
+    robot: bool,
+    threads: int,
+    server_device: str,
+) -> Work:
     """What keeps this machine busy in the way that frames do."""
     name = next(
         (n for n in (folder.default_split, *folder.splits) if folder.has("agent" if robot else "server", n)),
@@ -109,7 +117,7 @@ def _work(folder: ModelFolder, pictures: Sequence[NDArray[np.uint8]], robot: boo
         image = np.array(prepared(Preprocessor(folder.input), pictures[0]))
         return lambda: agent.run(image)
     cut = folder.split(name)
-    part = folder.server(name, threads=threads)
+    part = folder.server(name, threads=threads, device=server_device)
     features = np.zeros((1, *cut.shape), cut.dtype)
     return lambda: part.run(features)
 

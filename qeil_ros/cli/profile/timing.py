@@ -50,6 +50,7 @@ def time_model(
     pictures: Sequence[NDArray[np.uint8]],
     *,
     threads: int = 1,
+    server_device: str = "auto",
     effort: Effort = FULL,
     robot: bool = True,
     server: bool = True,
@@ -61,6 +62,7 @@ def time_model(
 
     Args:
         pictures: RGB [height, width, 3], like the camera's; times and the answers' length are theirs.
+        server_device: `cpu`, `cuda`, or `auto` for a GPU if there is one, as the server node has it.
         robot, server: which parts to time, where they are here.
 
     Raises:
@@ -73,7 +75,7 @@ def time_model(
         def tell(done: int, total: int, what: str, number: int = number, name: str = name) -> None:
             progress(number * total + done, len(folder.splits) * total, f"{name}: {what}")
 
-        split = _Split(folder, name, pictures, threads, effort, tell)
+        split = _Split(folder, name, pictures, threads, server_device, effort, tell)
         # Features are needed for either side; without the agent part here, empty ones must do.
         times, features = split.robot() if robot and folder.has("agent", name) else (SplitTimes(name), None)
         if server and folder.has("server", name):
@@ -101,11 +103,12 @@ class _Split:
         name: str,
         pictures: Sequence[NDArray[np.uint8]],
         threads: int,
+        server_device: str,
         effort: Effort,
         tell: Progress,
     ) -> None:
         self._folder, self._name, self._pictures = folder, name, pictures
-        self._threads, self._effort, self._tell = threads, effort, tell
+        self._threads, self._device, self._effort, self._tell = threads, server_device, effort, tell
 
     def robot(self) -> tuple[SplitTimes, list[NDArray[Any]]]:
         """The robot's side, and the features of the pictures [1, ...]."""
@@ -163,9 +166,9 @@ class _Split:
         """The server's side put to the robot's, and the number of tokens of each answer."""
         folder, cut = self._folder, self._folder.split(self._name)
         given = features or [np.zeros((1, *cut.shape), cut.dtype)]
-        whole = folder.server(self._name, threads=self._threads)
+        whole = folder.server(self._name, threads=self._threads, device=self._device)
         first = _one_token(folder)
-        begin = first.server(self._name, threads=self._threads) if first else None
+        begin = first.server(self._name, threads=self._threads, device=self._device) if first else None
         whole_s: list[float] = []
         begin_s: list[float] = []
         for number in range(self._effort.rounds):
