@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 from collections.abc import Callable, Sequence
@@ -37,7 +38,9 @@ def run(make_node: Callable[[], LifecycleNode], args: Sequence[str] | None = Non
         if _autostart(node) and not _bring_up(node):
             sys.exit(1)
         # What is loaded by now stays; the collector need not walk through it between two frames.
+        gc.collect()
         gc.freeze()
+        _give_back()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         executor.spin()
@@ -54,6 +57,13 @@ def run(make_node: Callable[[], LifecycleNode], args: Sequence[str] | None = Non
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
+
+
+def _give_back() -> None:
+    """Returns the memory that loading needed and left free to the system, where the C library can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _autostart(node: LifecycleNode) -> bool:

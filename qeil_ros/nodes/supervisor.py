@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
-from rclpy.serialization import deserialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import BatteryState
 
 from qeil_ros.msg import FallbackStatus, OperatingPoint, SupervisorStatus
@@ -308,17 +308,18 @@ class SupervisorNode(ManagedNode):
         if point != said or now_s - said_s > params.valid_for_s / _REPEATS - slack_s:
             stamp = self.get_clock().now().to_msg()
             message = point_message(point, self._sequence, params.valid_for_s, stamp)
-            self._points.publish(message)
+            data = serialize_message(message)
+            self._points.publish(data)
             if self._log is not None and point != said:
-                self._log.add("operating_point", message)
+                self._log.add_bytes("operating_point", data)
             self._sequence += 1
             self._point = now_s, point, message
         told_s, key = self._status
         if view.key != key or now_s - told_s > params.status_s - slack_s:
-            status = status_message(view, message)
-            self._statuses.publish(status)
+            data = serialize_message(status_message(view, message))
+            self._statuses.publish(data)
             if self._log is not None:
-                self._log.add("status", status)
+                self._log.add_bytes("status", data)
             self._status = now_s, view.key
 
     def _tell_mode(self, view: View) -> None:

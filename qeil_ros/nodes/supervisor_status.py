@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -62,20 +62,9 @@ class View:
             self.link,
             infeasible,
             len(self.overrides),
-            _same(verdict.point),
+            # Its rate goes up and down by little steps; the operating point itself tells of them.
+            replace(verdict.point, rate_hz=0.0, reason=""),
         )
-
-
-def _same(point: Point) -> tuple[Any, ...]:
-    """A point without what changes a little all the time."""
-    return (
-        point.split,
-        point.feature_bits,
-        point.weight_bits,
-        point.route,
-        point.clock_hz,
-        round(point.rate_hz, 1),
-    )
 
 
 def point_message(point: Point, sequence: int, valid_for_s: float, stamp: Any) -> Any:
