@@ -12,7 +12,17 @@ from types import ModuleType
 
 import qeil_ros.rosless  # noqa: F401  serves rclpy where no ROS 2 is installed
 
-_NAMES = ("codec", "models", "overhead", "planner", "preparation", "pruning", "thermal", "transport")
+_NAMES = (
+    "codec",
+    "failover",
+    "models",
+    "overhead",
+    "planner",
+    "preparation",
+    "pruning",
+    "thermal",
+    "transport",
+)
 
 
 def names() -> tuple[str, ...]:

@@ -38,7 +38,7 @@ ROBOT = "weak"
 PEERS = ("jpeg", "raw")
 RATE_HZ = 30.0
 LEAST_IN_TIME_HZ = 29.0
-_DRAIN_S = 1.5
+_DRAIN_S = 1.0
 
 WEAK_LINKS = {
     # The harder of the two readings of "50 ms": each way, as `mm-delay` and a `netem` at both ends have it.
@@ -151,7 +151,7 @@ class _Race:
 
 def results(fleet: Fleet, jpegs: Sequence[bytes], deadline_s: float, quick: bool) -> Iterator[Result]:
     """Each weak link's figures, with the target where there is one."""
-    rounds, seconds = (1, 3.0) if quick else (3, 10.0)
+    rounds, seconds = (1, 2.0) if quick else (3, 10.0)
     links = dict(itertools.islice(WEAK_LINKS.items(), 1 if quick else None))
     with _race(jpegs) as race:
         for way in race.ways.values():

@@ -45,12 +45,12 @@ def figure(name: str, value: float, unit: str) -> Result:
 
 def at_most(name: str, value: float, unit: str, limit: float) -> Result:
     """A figure that should not exceed `limit`. One that is not a number misses it."""
-    return Result(name, value, unit, target=f"<= {limit:g} {unit}", met=value <= limit)
+    return Result(name, value, unit, target=f"<= {limit:g} {unit}", met=bool(value <= limit))
 
 
 def at_least(name: str, value: float, unit: str, limit: float) -> Result:
     """A figure that should reach `limit`. One that is not a number misses it."""
-    return Result(name, value, unit, target=f">= {limit:g} {unit}".rstrip(), met=value >= limit)
+    return Result(name, value, unit, target=f">= {limit:g} {unit}".rstrip(), met=bool(value >= limit))
 
 
 def against(
