@@ -7,6 +7,9 @@ machine. No decision, no limit and no ROS may enter: judging readings is the bus
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from .actuators import Actuator, ActuatorError, ClockCap, clock_caps
 from .battery import BatterySensor
 from .discovery import Source, actuators, discover, survey
@@ -15,10 +18,12 @@ from .model import PowerModel
 from .power import total_power
 from .process import CpuUse, Load, Memory, Pressure, ProcessUse, procfs_sensors
 from .readings import Quality, Reading, Sensor, SensorError, TripPoints, trip_points, unit_of, unread
-from .replay import ReplaySensors, Trace, TraceError, load_layer_power, load_sbc_bench, load_trace
 from .sampler import Sample, Sampler
 from .sysfs import sysfs_sensors
 from .thermal import HwmonTemperature, ThermalZone
+
+if TYPE_CHECKING:
+    from .replay import ReplaySensors, Trace, TraceError, load_layer_power, load_sbc_bench, load_trace
 
 __all__ = [
     "Actuator",
@@ -59,3 +64,10 @@ __all__ = [
     "unit_of",
     "unread",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Recordings come in when they are asked for: a supervisor on a robot does without their readers."""
+    if name in __all__:
+        return getattr(importlib.import_module(".replay", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,6 @@ from .nvml import nvml_gpus
 from .portable import psutil_sensors
 from .process import procfs_sensors
 from .readings import Sensor, SensorError
-from .replay import ReplaySensors, TraceError, load_trace
 from .sysfs import sysfs_sensors
 
 __all__ = ["SOURCES", "Source", "actuators", "discover", "survey", "unknown_sources"]
@@ -104,6 +103,8 @@ def _asked(name: str, ask: Callable[[], Sequence[Sensor]], taken: set[str]) -> S
 
 
 def _recording(path: str) -> list[Sensor]:
+    from .replay import ReplaySensors, TraceError, load_trace  # late: a robot does without recordings
+
     try:
         return [ReplaySensors(load_trace(path), loop=True)]
     except TraceError as error:
