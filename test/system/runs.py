@@ -42,8 +42,7 @@ def patient_heartbeat(path: Path, robot_config: Path) -> Path:
     is none.
     """
     robot = yaml.safe_load(robot_config.read_text())
-    for node in ("fallback", "supervisor"):
-        robot[f"/**/{node}"]["ros__parameters"]["heartbeat_timeout_s"] = 1.0
+    robot["/**/fallback"]["ros__parameters"]["heartbeat_timeout_s"] = 1.0
     robot_config.write_text(yaml.safe_dump(robot))
     config = yaml.safe_load((REPO / "config" / "offboard.yaml").read_text())
     config["/**/co_inference"]["ros__parameters"]["heartbeat_s"] = 0.3
