@@ -8,10 +8,10 @@ from . import files
 from .gauge import Gauge
 from .rails import batteries, chip_name, hwmon_channels, iio_rails, label
 from .rapl import rapl_zones
-from .readings import Sensor, TripPoints
+from .readings import Sensor
 from .thermal import HwmonTemperature, ThermalZone
 
-__all__ = ["TripPoints", "sysfs_sensors"]
+__all__ = ["sysfs_sensors"]
 
 _FASTEST_HZ = 20e9
 

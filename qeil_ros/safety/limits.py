@@ -9,8 +9,7 @@ from enum import IntEnum
 from fnmatch import fnmatchcase
 from glob import escape
 
-from qeil_ros.platform.readings import Reading
-from qeil_ros.platform.sysfs import TripPoints
+from qeil_ros.platform.readings import Reading, TripPoints
 
 __all__ = [
     "Finding",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -8,7 +9,7 @@ import psutil
 import pytest
 from fake_machine import FakeMachine
 
-from qeil_ros.platform import Quality, discover, survey
+from qeil_ros.platform import Quality, actuators, discover, survey
 from qeil_ros.platform.discovery import SOURCES
 from qeil_ros.platform.portable import PsutilSensor, psutil_sensors
 
@@ -74,6 +75,31 @@ def test_recording_that_cannot_be_played_is_a_reason(tmp_path, text, reason):
 
 def test_machine_without_anything_has_nothing(tmp_path):
     assert discover(tmp_path / "sys", tmp_path / "proc") == []
+
+
+def test_any_bytes_in_any_file_are_a_value_or_a_reason(tmp_path):
+    machine = FakeMachine(tmp_path)
+    machine.add_cpufreq()
+    machine.add_devfreq()
+    machine.add_battery(power_now=5_000_000)
+    machine.add_network("wlan0", wireless=True)
+    machine.traffic(wlan0=(1, 2))
+    machine.signal("0000 54. -56. -256")
+    machine.pressure(1.0)
+    files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    rng = random.Random(7)
+    for _ in range(100):
+        path = rng.choice(files)
+        before = path.read_bytes()
+        junk = [rng.randbytes(60), bytes(rng.choices(b"0123456789-+. \neE_x", k=30)), before * 2000, b""]
+        path.write_bytes(rng.choice(junk))
+        sensors = discover(machine.sys, machine.proc)
+        for now_s in (0.0, 1.0):
+            for reading in (reading for sensor in sensors for reading in sensor.read(now_s)):
+                assert reading.good != bool(reading.reason), (path, reading)
+        for cap in actuators(machine.sys):
+            assert all(clock_hz > 0 for clock_hz in cap.clocks_hz()) and isinstance(cap.problem, str), path
+        path.write_bytes(before)
 
 
 # --- psutil
