@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
+import itertools
 import math
 import random
 import threading
@@ -55,10 +57,14 @@ class Plan:
 
 
 def plan(count: int, seed: int) -> list[Plan]:
-    """So many cuts, of each kind its share, shuffled; durations are spread evenly on a logarithmic scale."""
+    """So many cuts, of each kind its share but for one, shuffled; durations are spread evenly on a logarithmic
+    scale.
+    """
     rng = random.Random(seed)
-    kinds = [kind for kind, share in KINDS.items() for _ in range(round(share * count))]
-    kinds = (kinds + ["silent"] * count)[:count]
+    # Systematic sampling: evenly spaced points, moved by chance together, so that few cuts differ in kind.
+    ends, offset = list(itertools.accumulate(KINDS.values())), rng.random()
+    points = [(number + offset) / count * ends[-1] for number in range(count)]
+    kinds = [list(KINDS)[bisect.bisect_right(ends, point)] for point in points]
     rng.shuffle(kinds)
     return [
         Plan(

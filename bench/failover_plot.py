@@ -63,6 +63,7 @@ def _weak_links(axis: Any, report: Report) -> None:
         axis.bar(number, rate_hz, color={"ours": "C0", "jpeg": "C1", "raw": "C2"}[way])
         axis.bar(number, values.get(f"{name}_by_server", rate_hz), fill=False, hatch="//")
     axis.axhline(29.0, color="black", linestyle=":", linewidth=1)
-    labels = [f"{way}\n" + link.removeprefix("5mbit_").removesuffix("_5loss") for link, way, _ in bars]
+    short = {link: link.removeprefix("5mbit_").removesuffix("_5loss").replace("_", " ") for link in links}
+    labels = [f"{way}\n{short[link]}" for link, way, _ in bars]
     axis.set_xticks(range(len(bars)), labels, fontsize=6)
     axis.set(ylabel="answers in time [Hz]", title="5 Mbit/s, 5 % loss; hatched: by the server")
