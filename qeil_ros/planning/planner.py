@@ -306,12 +306,12 @@ class Planner:
         s, w, q, p = point.index
         robot_j, _, energy_j, _ = point.values
         predicted = (
-            float(t.agent_s[s, w, p]),
-            float(t.link_s[s, q]),
-            float(t.server_s[s, p]),
+            t.agent_s.item(s, w, p),
+            t.link_s.item(s, q),
+            t.server_s.item(s, p),
             robot_j,
-            float(t.payload_bytes[s, q]),
-            float(t.distortion[s, w, q]),
+            t.payload_bytes.item(s, q),
+            t.distortion.item(s, w, q),
         )
         offboard = self.model.cuts[s].travels
         return OperatingPoint(

@@ -33,8 +33,8 @@ def plan(
         str,
         typer.Option(
             metavar="FILE",
-            help="the server's profile  [default: the one that the robot's names, else a machine like the "
-            "robot]",
+            help="the server's profile",
+            show_default="the one in the robot's, else a machine like the robot",
             rich_help_panel=_MEASURED,
         ),
     ] = "",
@@ -100,8 +100,8 @@ def plan(
         str,
         typer.Option(
             metavar="DATA",
-            help="pictures to score the model on, as `qeil evaluate` takes them  [default: scenes for the "
-            "model `tabletop`]",
+            help="pictures to score the model on, as `qeil evaluate` takes them",
+            show_default="scenes, for the model `tabletop`",
             rich_help_panel=_MEASURED,
         ),
     ] = "",

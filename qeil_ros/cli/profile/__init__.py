@@ -32,7 +32,7 @@ def profile(
         list[str], typer.Argument(metavar="MODEL...", help="model folders, or shipped models' names")
     ],
     output: Annotated[Path | None, typer.Option(help="write the device profile here (.yaml)")] = None,
-    name: Annotated[str, typer.Option(help="of this machine  [default: its host name]")] = "",
+    name: Annotated[str, typer.Option(help="of this machine", show_default="its host name")] = "",
     role: Annotated[str, typer.Option(help="which parts to time: robot, server, or both")] = "both",
     quick: Annotated[bool, typer.Option("--quick", help="a short run, for a first impression")] = False,
     threads: Annotated[int, typer.Option(min=1, max=256, help="threads of every part")] = 1,
@@ -43,8 +43,8 @@ def profile(
         str,
         typer.Option(
             metavar="DATA",
-            help="pictures like the camera's, as `qeil evaluate` takes them  [default: scenes for the model "
-            "`tabletop`, else noise]",
+            help="pictures like the camera's, as `qeil evaluate` takes them",
+            show_default="scenes for the model `tabletop`, else noise",
         ),
     ] = "",
     idle_w: Annotated[
