@@ -57,14 +57,12 @@ class Plan:
 
 
 def plan(count: int, seed: int) -> list[Plan]:
-    """So many cuts, of each kind its share but for one, shuffled; durations are spread evenly on a logarithmic
-    scale.
-    """
+    """So many cuts, of each kind its share, shuffled; durations are spread evenly on a logarithmic scale."""
     rng = random.Random(seed)
     # Systematic sampling: evenly spaced points, moved by chance together, so that few cuts differ in kind.
     ends, offset = list(itertools.accumulate(KINDS.values())), rng.random()
     points = [(number + offset) / count * ends[-1] for number in range(count)]
-    kinds = [list(KINDS)[bisect.bisect_right(ends, point)] for point in points]
+    kinds = [list(KINDS)[bisect.bisect_right(ends[:-1], point)] for point in points]
     rng.shuffle(kinds)
     return [
         Plan(
