@@ -10,7 +10,6 @@ from pathlib import Path
 from .actuators import Actuator, clock_caps
 from .jetson import JetsonStats
 from .nvml import nvml_gpus
-from .portable import psutil_sensors
 from .process import procfs_sensors
 from .readings import Sensor, SensorError
 from .sysfs import sysfs_sensors
@@ -68,7 +67,7 @@ def survey(
         "procfs": lambda: procfs_sensors(procfs_root, sysfs_root),
         "nvml": nvml_gpus,
         "jtop": lambda: [JetsonStats(without=kinds)],
-        "psutil": lambda: psutil_sensors(without=kinds),
+        "psutil": lambda: _portable(kinds),
     }
     found = []
     for name in ask:
@@ -100,6 +99,14 @@ def _asked(name: str, ask: Callable[[], Sequence[Sensor]], taken: set[str]) -> S
         return Source(name, tuple(sensor for sensor in ask() if taken.isdisjoint(sensor.names)))
     except SensorError as error:
         return Source(name, problem=str(error))
+
+
+def _portable(kinds: set[str]) -> Sequence[Sensor]:
+    try:
+        from .portable import psutil_sensors
+    except ModuleNotFoundError:
+        raise SensorError("the package psutil is not installed") from None
+    return psutil_sensors(without=kinds)
 
 
 def _recording(path: str) -> list[Sensor]:

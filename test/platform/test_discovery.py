@@ -123,6 +123,13 @@ def test_system_without_clock_and_battery_has_no_such_sensors(monkeypatch):
     assert psutil_sensors(without={"cpu", "memory"}) == []
 
 
+def test_missing_psutil_is_a_reason(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    monkeypatch.delitem(sys.modules, "qeil_ros.platform.portable")
+    (source,) = survey(include=["psutil"])
+    assert source.problem == "the package psutil is not installed"
+
+
 def test_dear_value_is_asked_for_seldom_and_keeps_its_time():
     asked = []
     sensor = PsutilSensor("clock/cpu", "cpu_freq", lambda: asked.append(1) or 1e9, every_s=5.0)
