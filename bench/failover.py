@@ -162,6 +162,7 @@ def _cut_results(judged: Sequence[Judged], logs: Sequence[RobotLog]) -> Iterator
     yield figure("back_p99", percentile(back_s, 99), "s")
     yield at_most("back_slowest", max(back_s, default=math.nan), "s", MOST_BACK_S)
     yield at_most("flaps", float(sum(o.flaps for o in every)), "", 0)
+    yield figure("strays", float(sum(o.strays for o in every)), "changes")
     yield from _added_results(logs, every)
 
 

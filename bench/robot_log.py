@@ -11,6 +11,7 @@ from itertools import pairwise
 __all__ = [
     "DOWN",
     "LOCAL",
+    "LOCAL_MODE",
     "NONE",
     "OFFBOARD",
     "Answer",
@@ -26,6 +27,7 @@ __all__ = [
 
 NONE, OFFBOARD, LOCAL = 0, 1, 2  # InferenceResult.SOURCE_*
 DOWN = 3  # SupervisorStatus.LINK_DOWN
+LOCAL_MODE = 2  # SupervisorStatus.MODE_LOCAL
 NOTICED = "heartbeat lost"  # what a local answer gives as its reason where the server is known to be gone
 
 
@@ -192,15 +194,18 @@ class CutOutcome:
         noticed_s: from the cut to the first sign that it was noticed [s]; inf: none.
         back_s: from the server being heard again to the first answer of it [s]; inf: none.
         changes: changes of the source from answer to answer until the next cut; two are one failover.
+        flaps: how often the link was given up, or the mode left, more than once for one cut.
     """
 
     cut: Cut
     noticed_s: float
     back_s: float
     changes: int
+    flaps: int
 
     @property
-    def flaps(self) -> int:
+    def strays(self) -> int:
+        """Changes of the source beyond one failover: single frames that the other one was faster with."""
         return max(0, self.changes - 2)
 
 
@@ -223,6 +228,17 @@ def outcome(log: RobotLog, cut: Cut, next_s: float) -> CutOutcome:
         noticed_s=min(signs, default=math.inf) - cut.start_s,
         back_s=min(again, default=math.inf) - cut.carries_s,
         changes=sum(a != b for a, b in pairwise(sources)),
+        flaps=sum(
+            max(0, _entries(said, state, cut.start_s, next_s) - 1)
+            for said, state in ((log.links, DOWN), (log.modes, LOCAL_MODE))
+        ),
+    )
+
+
+def _entries(said: Sequence[tuple[float, int]], state: int, start_s: float, end_s: float) -> int:
+    """How often that state was entered within that time."""
+    return sum(
+        before != state == after and start_s <= at_s < end_s for (_, before), (at_s, after) in pairwise(said)
     )
 
 

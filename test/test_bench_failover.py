@@ -14,6 +14,7 @@ from bench.harness import Report, figure
 from bench.robot_log import (
     DOWN,
     LOCAL,
+    LOCAL_MODE,
     NONE,
     OFFBOARD,
     Answer,
@@ -25,6 +26,7 @@ from bench.robot_log import (
 )
 
 DEADLINE_S = 0.2
+UP = 1
 
 
 def log(*sources: int | None, period_s: float = 0.1, took_s: float = 0.05) -> RobotLog:
@@ -111,10 +113,22 @@ def test_the_server_is_back_with_an_answer_to_a_later_image() -> None:
     assert outcome(made, Cut("silent", 0.5, 0.9, 1.9), 2.5).back_s == math.inf
 
 
-def test_flaps_are_changes_beyond_one_failover() -> None:
+def test_strays_are_changes_beyond_one_failover() -> None:
     made = log(*[OFFBOARD] * 3, LOCAL, OFFBOARD, LOCAL, NONE, LOCAL, OFFBOARD)
     judged = outcome(made, Cut("silent", 0.25, 0.3, 0.3), 2.0)
-    assert (judged.changes, judged.flaps) == (4, 2)
+    assert (judged.changes, judged.strays, judged.flaps) == (4, 2, 0)
+
+
+def test_a_flap_is_a_link_given_up_or_a_mode_left_twice_for_one_cut() -> None:
+    made = log(OFFBOARD)
+    cut = Cut("silent", 1.0, 1.3, 1.3)
+    made.links += [(0.5, UP), (1.3, DOWN), (1.5, DOWN), (2.0, UP)]
+    assert outcome(made, cut, 3.0).flaps == 0
+    made.links += [(2.2, DOWN), (2.5, UP)]
+    assert outcome(made, cut, 3.0).flaps == 1
+    assert outcome(made, cut, 2.1).flaps == 0  # that belongs to the next cut
+    made.modes += [(0.9, 0), (1.4, LOCAL_MODE), (1.6, 0), (1.7, LOCAL_MODE), (1.9, 1), (2.9, LOCAL_MODE)]
+    assert outcome(made, cut, 3.0).flaps == 3
 
 
 def test_every_cut_is_judged_until_the_next() -> None:
