@@ -80,13 +80,22 @@ def test_our_interfaces() -> None:
         )
         == "qeil_ros.msg True 1"
     )
+    assert (
+        run(
+            "import qeil_ros.rosless\n"
+            "from qeil_ros.srv import Pin\n"
+            "import qeil_ros.srv\n"
+            "print(Pin.Request(mode='local').mode, Pin.Response().success, 'RaiseLimit' in dir(qeil_ros.srv))"
+        )
+        == "local False True"
+    )
 
 
 def test_what_does_not_exist_is_not_served() -> None:
     assert (
         run(
             "import qeil_ros.rosless, importlib\n"
-            "names = ['nothing_msgs', 'std_msgs.action', 'rclpy.nothing', 'qeil_ros.srv', 'std_srvs.msg']\n"
+            "names = ['nothing_msgs', 'std_msgs.action', 'rclpy.nothing', 'qeil_ros.action', 'std_srvs.msg']\n"
             "for name in names:\n"
             "    try:\n"
             "        importlib.import_module(name)\n"

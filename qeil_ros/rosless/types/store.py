@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from .definition import (
 from .hashes import PLACEHOLDER, rihs01, service_rihs01
 from .services import SERVICES
 
+_STORES = "rosbags.typesys.stores.ros2_"
 #: What Humble, which knows no type hashes, writes in the place of one.
 NO_HASH = "TypeHashNotSupported"
 DEFAULT_DISTRO = "jazzy"
@@ -213,7 +216,21 @@ def _standard(distro: str) -> dict[str, Definition]:
             ),
             tuple(Constant(item, base, _constant(base, value)) for item, base, value in constants),
         )
+    _forget_stores()
     return definitions
+
+
+def _forget_stores() -> None:
+    """Lets go of the dataclass that rosbags has made of each message of each distribution.
+
+    Here only the fields are of use; the classes take several megabytes, which every node would keep. Whoever
+    asks rosbags for them gets new ones.
+    """
+    for name in [name for name in sys.modules if name.startswith(_STORES)]:
+        parent, _, child = name.rpartition(".")
+        del sys.modules[name]
+        vars(sys.modules[parent]).pop(child, None)
+    gc.collect()
 
 
 def _field_type(node: Any) -> FieldType:
