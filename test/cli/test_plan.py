@@ -154,7 +154,10 @@ def test_equal_within_the_tolerance_takes_the_cheapest():
         planned = model_of(FOLDER, table(), ROBOT, ROBOT, tolerance=tolerance)
         plan = Planner(planned.model, machines(ROBOT, ROBOT), Goals(1.0)).plan(Readings(0.0, Link(1e6, 0.01)))
         assert plan.point is not None
-        return plan.point
+        point = plan.point
+        told = planned.quality(point.split, point.weight_bits, point.feature_bits)
+        assert told == pytest.approx(0.98 - 0.1 / point.weight_bits - 0.1 / point.feature_bits, abs=1e-5)
+        return point
 
     exact, loose = best(0.0), best(0.06)
     assert (exact.weight_bits, exact.feature_bits) == (8, 8)

@@ -22,7 +22,7 @@ from qeil_ros.planning.device import AS_STORED, Device
 from qeil_ros.planning.plan_file import Measure, local_name
 from qeil_ros.planning.planner import Model
 
-__all__ = ["Planned", "model_of", "monotone"]
+__all__ = ["Planned", "coarsened", "model_of", "monotone"]
 
 Floats = NDArray[np.float64]
 Record = Mapping[str, Any]
@@ -33,11 +33,23 @@ _PREFERENCE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Planned:
-    """A model ready to be planned, what its loss counts, and what should be known about it."""
+    """A model ready to be planned, what its loss counts, and what should be known about it.
+
+    `exact`: the same with its losses as measured, where `model` has them in steps.
+    """
 
     model: Model
+    exact: Model
     measure: Measure
     notes: tuple[str, ...]
+
+    def quality(self, split: str, weight_bits: int, feature_bits: int) -> float:
+        """The score that was measured at a point; `feature_bits` 0: nothing travels."""
+        cut = next(cut for cut in self.exact.cuts if cut.name == split)
+        table = cut.distortion if cut.loss is None else cut.loss
+        row = self.exact.weight_bits.index(weight_bits)
+        column = self.exact.feature_bits.index(feature_bits) if feature_bits else 0
+        return self.measure.quality(float(table[row, column]))
 
 
 def model_of(
@@ -79,16 +91,18 @@ def model_of(
     for split in dict.fromkeys(str(row["split"]) for row in rows):
         of_split = [(row, loss) for row, loss in zip(rows, losses, strict=True) if row["split"] == split]
         cuts += _cuts(_Times(folder, split, agent, server, tokens, notes), of_split, weights, features)
+    model = Model(
+        tuple(cuts),
+        tuple(weights),
+        tuple(features),
+        WidthCurve((32,), (1.0,)),  # every cut has its own
+        tokens,
+    )
     if tolerance:
-        cuts = _coarsened(cuts, tolerance)
+        notes.append(f"Losses are in steps of {tolerance:g} above the least: what differs by less is equal.")
     return Planned(
-        Model(
-            tuple(cuts),
-            tuple(weights),
-            tuple(features),
-            WidthCurve((32,), (1.0,)),  # every cut has its own
-            tokens,
-        ),
+        coarsened(model, tolerance) if tolerance else model,
+        model,
         Measure(name, best, str(table.get("dataset", "")), int(table.get("frames", 0))),
         tuple(dict.fromkeys(notes)),
     )
@@ -281,15 +295,18 @@ def _preferring(losses: Floats) -> Floats:
     return losses + _PREFERENCE * (0.5**w + 0.5**q)
 
 
-def _coarsened(cuts: Sequence[Cut], tolerance: float) -> list[Cut]:
-    """Losses in steps of the tolerance above the least of all."""
-    tables = [cut.distortion if cut.loss is None else cut.loss for cut in cuts]
+def coarsened(model: Model, step: float) -> Model:
+    """The model with its losses in steps above the least of all: what differs by less is equal."""
+    tables = [cut.distortion if cut.loss is None else cut.loss for cut in model.cuts]
     least = min(float(table.min()) for table in tables)
-    steps = [np.floor((table - least) / tolerance * (1 + 1e-12)) for table in tables]
-    return [
-        replace(cut, loss=_rounded(least + tolerance * step), floor=min(cut.floor, least))
-        for cut, step in zip(cuts, steps, strict=True)
-    ]
+    steps = [np.floor((table - least) / step * (1 + 1e-12)) for table in tables]
+    return replace(
+        model,
+        cuts=tuple(
+            replace(cut, loss=_rounded(least + step * count), floor=min(cut.floor, least))
+            for cut, count in zip(model.cuts, steps, strict=True)
+        ),
+    )
 
 
 def _most_tokens(folder: ModelFolder, notes: list[str]) -> float:

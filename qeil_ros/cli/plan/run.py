@@ -18,13 +18,14 @@ from qeil_ros.planning import device as device_file
 from qeil_ros.planning import plan_file
 from qeil_ros.planning.device import Device, FileError, machines
 from qeil_ros.planning.frontier import frontier
+from qeil_ros.planning.joint import Move
 from qeil_ros.planning.link import Link, Load
 from qeil_ros.planning.plain import to_plain
 from qeil_ros.planning.planner import Goals, Machines, OperatingPoint, Plan, Planner, Readings
 from qeil_ros.resources import share_dir
 
 from ..evaluate import progress_bar
-from .cuts import Planned, model_of
+from .cuts import Planned, coarsened, model_of
 from .layers import LayerReport, layer_report
 
 __all__ = ["Found", "Request", "run"]
@@ -92,6 +93,32 @@ class Found:
             found.append(self.plan.point)
         return sorted(found, key=lambda point: point.predicted.delay_s)
 
+    @cached_property
+    def moves(self) -> tuple[Move, ...]:
+        """The limits that bind: which cost a difference that is worth telling, or feasibility."""
+        if self.plan.point is None:
+            return self.plan.moves
+        coarse = coarsened(self.planned.model, RESOLUTION)
+        return Planner(coarse, self.machines, self.goals).plan(self.readings).moves
+
+    @cached_property
+    def cheaper(self) -> OperatingPoint | None:
+        """The fastest point that takes no more of anything than the chosen one, and scored the same."""
+        point = self.plan.point
+        if point is None:
+            return None
+        return next(
+            (
+                other
+                for other in self.frontier
+                if other != point
+                and abs(self.quality(other) - self.quality(point)) < RESOLUTION
+                and other.energy_j <= point.energy_j
+                and other.predicted.delay_s < point.predicted.delay_s
+            ),
+            None,
+        )
+
     @property
     def readings(self) -> Readings:
         return Readings(0.0, self.link, self.load)
@@ -110,7 +137,12 @@ class Found:
         )
 
     def quality(self, point: OperatingPoint) -> float:
-        return self.planned.measure.quality(point.loss)
+        """The score that was measured there."""
+        return self.planned.quality(point.split, point.weight_bits, point.feature_bits)
+
+    def admitted(self, move: Move) -> float:
+        """The score of what a moved limit would admit."""
+        return self.planned.quality(move.point.split, move.point.weight_bits, move.point.feature_bits)
 
     def write(self, output: Path | None, json_file: str, plot: Path | None) -> None:
         """The plan (where there is one), the JSON, the figure."""
@@ -157,10 +189,10 @@ class Found:
                         "weight_bits": move.point.weight_bits,
                         "feature_bits": move.point.feature_bits,
                         "profile": move.point.profile,
-                        "quality": self.planned.measure.quality(move.point.cost),
+                        "quality": self.admitted(move),
                     },
                 }
-                for move in self.plan.moves
+                for move in self.moves
             ],
             "frontier": [shown(other) for other in self.frontier],
             "layers": to_plain(self.layers) if self.layers is not None else None,

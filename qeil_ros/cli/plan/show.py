@@ -33,6 +33,8 @@ def show(found: Found, *, rows: int, explain: bool, output: Path | None) -> None
     else:
         console.print(f"[bold]Chosen[/]: {escape(_sentence(found, point))}")
         console.print(escape(_binding(found)))
+        if hint := _hint(found):
+            console.print(escape(hint))
     if explain:
         _explain(console, found)
     if found.layers is not None:
@@ -99,47 +101,58 @@ def _sentence(found: Found, point: OperatingPoint) -> str:
     parts = f"{taken.agent_s * 1e3:.2f} ms on the robot"
     if point.offboard:
         parts += f", {taken.link_s * 1e3:.2f} on the link, {taken.server_s * 1e3:.2f} on the server"
-    widths = f"weights of {point.weight_bits} bits" if point.weight_bits else "weights as stored"
-    how = f"features of {point.feature_bits} bits" if point.offboard else "the robot alone"
     energy = f"; {point.energy_j * 1e3:.3g} mJ a frame" if found.energy_known else "; energy not known"
     return (
-        f"{split_of(point.split)}, {widths}, {how}, at {point.rate_hz:g} Hz: {score} "
+        f"{_bits(point.split, point.weight_bits, point.feature_bits)}, at {point.rate_hz:g} Hz: {score} "
         f"{found.quality(point):.3f}, {taken.delay_s * 1e3:.2f} ms ({parts}){energy}."
     )
 
 
 def _binding(found: Found) -> str:
     """What binds, and by how much it must move."""
-    plan = found.plan
-    if plan.point is not None:
-        if plan.moves:
-            return f"What binds is the {_move(found, plan.moves[0])}"
-        return plan.reason.partition(": ")[2].capitalize() + "."
-    if plan.moves:
-        return f"What binds is the {_move(found, plan.moves[0])}"
-    return plan.reason.capitalize() + "."
+    if found.moves:
+        return f"What binds is the {_move(found, found.moves[0])}"
+    if found.plan.point is None:
+        reason = found.plan.reason
+        return f"{reason[:1].upper()}{reason[1:]}."
+    return "No limit alone costs any measured quality."
+
+
+def _hint(found: Found) -> str:
+    """That less would have done, where it would."""
+    other = found.cheaper
+    if other is None:
+        return ""
+    energy = f", {other.energy_j * 1e3:.3g} mJ" if found.energy_known else ""
+    return (
+        f"On these pictures {_bits(other.split, other.weight_bits, other.feature_bits)} scored the same "
+        f"({other.predicted.delay_s * 1e3:.2f} ms{energy}); --tolerance takes the cheapest of equals."
+    )
 
 
 def _move(found: Found, move: Move) -> str:
     measure, best = found.planned.measure, found.plan.point
     instead = f" instead of {found.quality(best):.4f}" if best is not None else ""
-    limit, then = move.resource, move.point
+    limit = move.resource
     score = measure.score.replace("_", " ")
     return (
         f"{limit.name}: with {move.needed:.4g} {limit.unit} instead of {limit.limit:.4g} "
         f"({_percent(move.factor)}) {_what(found, move)} would give {score} "
-        f"{measure.quality(then.cost):.4f}{instead}."
+        f"{found.admitted(move):.4f}{instead}."
     )
 
 
 def _what(found: Found, move: Move) -> str:
     """The point that a moved limit would admit."""
     then = move.point
-    weights = f"weights of {then.weight_bits} bits" if then.weight_bits else "weights as stored"
-    offboard = then.split == split_of(then.split)
-    how = f"features of {then.feature_bits} bits" if offboard else "the robot alone"
     clock = f", clock {then.profile}," if len(found.machines.profiles) > 1 else ""
-    return f"{split_of(then.split)}, {weights}, {how}{clock}"
+    return _bits(then.split, then.weight_bits, then.feature_bits) + clock
+
+
+def _bits(split: str, weight_bits: int, feature_bits: int) -> str:
+    weights = f"weights of {weight_bits} bits" if weight_bits else "weights as stored"
+    how = f"features of {feature_bits} bits" if split == split_of(split) else "the robot alone"
+    return f"{split_of(split)}, {weights}, {how}"
 
 
 def _percent(factor: float) -> str:
@@ -167,9 +180,7 @@ def _explain(console: Any, found: Found) -> None:
                 "" if free else f"{100 * value / limit:.0f} %",
             )
         console.print(drawn)
-    for move in plan.moves:
+    for move in found.moves[1:]:
         console.print(escape(f"Moved alone, the {_move(found, move)}"))
-    if not plan.moves:
-        console.print(escape(plan.reason.capitalize() + "."))
     for other in plan.alternatives:
         console.print(escape(f"Next best: {_sentence(found, other)}"))
