@@ -269,7 +269,7 @@ class Arbiter(Generic[F, A]):
             return missed + self._excuse(entry)
         if pressed:
             return "a later frame was answered first and could not wait"
-        if entry.running or entry.reserve is not None or can_run(entry, now_s):
+        if entry.running or can_run(entry, now_s):
             return ""
         if entry.spare is not None:
             return self._excuse(entry)

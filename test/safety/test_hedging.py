@@ -138,7 +138,7 @@ class TestHedge:
         world = primed()
         for sequence in range(FIRST, FIRST + 20):
             world.frame(0.033 * sequence, sequence)
-            world.answer(0.033 * sequence + 0.025, sequence)
+            world.answer(0.033 * sequence + 0.029 - 0.001 * (sequence % 10), sequence)
         world.run()
         assert world.arbiter.counts["hedges"] == 0
 
@@ -206,10 +206,22 @@ class TestHedge:
         assert counts["hedges"] == counts["hedges_needed"] == 40
         assert counts["answers_local"] == 40
 
+    def test_needed_ones_do_not_pay_for_those_in_vain(self) -> None:
+        world = primed()
+        world.arbiter.doubtful = "heartbeat late"
+        for sequence in range(FIRST, FIRST + 60):
+            world.frame(0.25 * (sequence - FIRST), sequence)
+            if sequence % 2:
+                world.answer(0.25 * (sequence - FIRST) + 0.03, sequence)
+        world.run()
+        counts = world.arbiter.counts
+        assert counts["hedges_needed"] >= 3
+        assert counts["hedges"] - counts["hedges_needed"] <= 3 + 0.1 * 60
+
     def test_none_where_the_next_frame_might_lose_by_it(self) -> None:
         world = primed()
-        world.frame(0.0, FIRST, time_left_s=0.09, cost=Cost(0.01, 0.035))
-        world.run(until_s=0.034)
+        world.frame(0.0, FIRST, time_left_s=0.115, cost=Cost(0.01, 0.05))
+        world.run(until_s=0.039)
         assert world.arbiter.counts["hedges"] == 0
 
     def test_changed_terms_hold_from_then_on(self) -> None:
@@ -232,6 +244,17 @@ class TestRehearsal:
         world.run()
         assert world.arbiter.counts["rehearsals"] == 4, "once a second after the first"
         assert world.arbiter.counts["answers_offboard"] == 50
+
+    def test_makes_way_for_a_frame_that_needs_the_local_model_soon(self) -> None:
+        world = World(self.config, local_s=COST.worst_s)
+        world.frame(0.0, 0)
+        world.answer(0.03, 0)
+        world.frame(2.0, 1, time_left_s=0.05)  # due to start at 2.01
+        world.frame(2.001, 2)
+        world.run(until_s=2.009)
+        assert world.arbiter.counts["rehearsals"] == 0
+        world.run()
+        assert world.result(1)[1].source == Source.LOCAL
 
     def test_finds_out_that_a_slow_local_model_has_become_fast_again(self) -> None:
         """By its times it could answer nobody: without a run in vain nobody would ever know better."""
