@@ -67,7 +67,7 @@ class Effort:
     sized: int
     rounds: int
     frames: int
-    widths: tuple[int, ...]
+    widths: tuple[float, ...]
     hostile: int
 
     @classmethod
@@ -88,7 +88,7 @@ class Effort:
                 sized=2,
                 rounds=6,
                 frames=8,
-                widths=(3,),
+                widths=(3.5,),
                 hostile=1500,
             )
         return cls(
@@ -106,7 +106,7 @@ class Effort:
             sized=8,
             rounds=64,
             frames=100,
-            widths=(2, 3, 4),
+            widths=(2, 2.5, 3, 3.25, 3.5, 3.75, 4),
             hostile=100_000,
         )
 

@@ -25,7 +25,7 @@ __all__ = ["Sequenced", "compare", "log_interpolated", "operating_point", "slidi
 STREAM = 55_000_002
 """Scenes of the moving recording: neither trained nor scored on, nor in the shipped recording."""
 RATE_HZ = 20.0
-STEPS = (0.7, 0.85, 1.0, 1.2)
+STEPS = (0.75, 0.9, 1.0)
 """Of the frames by themselves: between them lies the step at which differences lose as much."""
 LATE = 2
 """Frames that an acknowledgement takes to come back, where one is waited for."""
@@ -36,6 +36,7 @@ class Sequenced:
     """Bytes a frame of one recording at one cut, key frames included.
 
     Attributes:
+        bits: the step is that of so many over +-4 standard deviations; fractions lie between two widths.
         snr_db: variance of the features over the mean square of their error; of the frames by themselves.
         intra: each frame by itself.
         inter: differences from the frame before, at the same squared error.
@@ -46,7 +47,7 @@ class Sequenced:
 
     name: str
     frames: int
-    bits: int
+    bits: float
     snr_db: float
     intra: float
     inter: float
@@ -66,7 +67,7 @@ class Sequenced:
         return {**asdict(self), "saved": self.saved, "saved_late": self.saved_late}
 
 
-def compare(name: str, cut: Cut, bits: int) -> Sequenced:
+def compare(name: str, cut: Cut, bits: float) -> Sequenced:
     """Codes the cut's features in their order, in the step of `bits` over +-4 standard deviations."""
     step = 8 * cut.deviation / 2**bits
     received: list[NDArray[Any]] = []

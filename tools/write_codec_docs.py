@@ -134,7 +134,7 @@ def _sequences(sequences: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         [
             (
                 one["name"].removeprefix("inter_"),
-                f"{one['bits']} bits",
+                f"{one['bits']:g} bits",
                 f"{one['score']:.2f}",
                 _number(one["intra"]),
                 _number(one["inter"]),

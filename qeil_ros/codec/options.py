@@ -27,7 +27,8 @@ class Options:
 
     Attributes:
         bits: a value, 1 to 8. An integer tensor at 8 bits is kept without loss. With the coder "rans" and the
-            quantizer "symmetric" they stand for a step: that of `bits` over +-4 times the root mean square.
+            quantizer "symmetric" they stand for a step: that of `bits` over +-4 times the root mean square,
+            of integers the standard deviation.
         quantizer: "auto" is "uniform" for packed codes and "symmetric" for coded ones; or "sign_magnitude",
             "power_of_two", or the Lloyd-Max tables "laplacian" and "gaussian".
         granularity: "tensor", "channel" (along `axis`) or "group" (of `group_size` elements in C order):

@@ -12,6 +12,7 @@ model's parts nor the bitstream know of it.
 from __future__ import annotations
 
 import io
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,9 @@ class Basis:
             raise ModelError(f"mean and matrix are {mean.dtype} and {matrix.dtype}; want float32")
         if not (np.isfinite(mean).all() and np.isfinite(matrix).all()):
             raise ModelError("a basis with values that are not finite")
-        error = float(np.abs(matrix.T @ matrix - np.eye(matrix.shape[1], dtype=np.float32)).max())
-        if error > _ORTHONORMAL:
+        with np.errstate(over="ignore", invalid="ignore"):
+            error = float(np.abs(matrix.T @ matrix - np.eye(matrix.shape[1], dtype=np.float32)).max())
+        if not error <= _ORTHONORMAL:  # NaN neither: products of huge values
             raise ModelError(f"the basis is not orthonormal: its columns are off by {error:.2g}")
 
     @property
@@ -110,6 +112,9 @@ class Basis:
         try:
             if path.stat().st_size > _MAX_FILE_BYTES:
                 raise ModelError(f"{path}: is larger than {_MAX_FILE_BYTES} bytes; this is no basis")
+            with zipfile.ZipFile(path) as members:  # a small file may hold much that is compressed
+                if (size := sum(member.file_size for member in members.infolist())) > _MAX_FILE_BYTES:
+                    raise ModelError(f"{path}: unpacks to {size} bytes; this is no basis")
             with np.load(path, allow_pickle=False) as arrays:
                 mean, matrix, axis = (arrays[name] for name in ("mean", "matrix", "axis"))
                 return cls(mean, matrix, int(axis))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -97,6 +99,17 @@ def test_a_file_that_is_no_basis_is_refused(tmp_path, content):
         Basis.read(tmp_path / "basis.npz")
 
 
+def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "basis.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("mean", "matrix", "axis"):
+            with archive.open(f"{name}.npy", "w") as member:
+                for _ in range(100):
+                    member.write(bytes(1 << 20))
+    assert (tmp_path / "basis.npz").stat().st_size < 1 << 20
+    with pytest.raises(ModelError, match="unpacks to 314572800 bytes"):
+        Basis.read(tmp_path / "basis.npz")
+
+
 def test_a_pickle_in_the_file_is_not_run(tmp_path):
     np.savez(tmp_path / "basis.npz", mean=np.array([{}], object), matrix=np.eye(2), axis=0)
     with pytest.raises(ModelError, match="cannot be read"):
@@ -109,6 +122,12 @@ def test_a_pickle_in_the_file_is_not_run(tmp_path):
         (np.zeros((2, 3), np.float32), np.eye(4, dtype=np.float32), 1, "does not fit"),
         (np.zeros((2, 3, 4), np.float32), np.eye(3, dtype=np.float32), 1, "0 or the last"),
         (np.zeros((2, 3), np.float32), 2 * np.eye(3, dtype=np.float32), 1, "not orthonormal"),
+        (
+            np.zeros((2, 2), np.float32),
+            np.float32(3e38) * np.float32([[1, 1], [1, -1]]),
+            1,
+            "not orthonormal",
+        ),
         (np.zeros((2, 3), np.float32), np.eye(3), 1, "float32"),
         (np.full((2, 3), np.nan, np.float32), np.eye(3, dtype=np.float32), 1, "not finite"),
     ],

@@ -1,9 +1,8 @@
-"""What is fuzzed: each target has valid inputs to start from, and says how it may refuse."""
+"""What is fuzzed: streams, and the files of a model folder."""
 
 from __future__ import annotations
 
 import itertools
-from abc import ABC, abstractmethod
 
 import numpy as np
 
@@ -11,28 +10,12 @@ from qeil_ros import codec
 from qeil_ros._kernels import crc32c
 from qeil_ros.codec.predictor import Reference
 
+from .files import Bases, Weights
+from .target import Target
+
 QUANTIZERS = ("uniform", "symmetric", "sign_magnitude", "power_of_two", "laplacian", "gaussian")
 GRANULARITIES = ("tensor", "channel", "group")
 CODERS = ("packed", "rans")
-
-
-class Target(ABC):
-    """Something that reads a stranger's bytes. `memory_bytes`: how much memory may grow over all inputs."""
-
-    refusals: tuple[type[Exception], ...] = (ValueError,)
-    memory_bytes = 64 << 20
-
-    @abstractmethod
-    def corpus(self) -> list[bytes]:
-        """Valid inputs."""
-
-    @abstractmethod
-    def seal(self, data: bytearray) -> None:
-        """Mends the checksum, so that what lies behind it is tried."""
-
-    @abstractmethod
-    def run(self, data: bytes) -> None:
-        """Tries one input. Raises one of `refusals`, or AssertionError where an answer is wrong."""
 
 
 class Stream(Target):
@@ -127,4 +110,9 @@ class Sequence(Stream):
         self._disturbed = True
 
 
-TARGETS: dict[str, type[Target]] = {"stream": Stream, "sequence": Sequence}
+TARGETS: dict[str, type[Target]] = {
+    "stream": Stream,
+    "sequence": Sequence,
+    "weights": Weights,
+    "basis": Bases,
+}
