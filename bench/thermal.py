@@ -31,6 +31,8 @@ LIMIT_C, HOT_AMBIENT_C, HOT_FULL_C = 80.0, 40.0, 95.0
 MARGIN_C = 1.0
 SLOWEST_S = 600.0
 """A case with a longer time constant would not get hot within a run [s]."""
+LEAST_DIE, DIE_S = 0.25, 12.0
+"""What a die is above its case at least, against the case above the ambient, and its time constant [s]."""
 SEED = 7
 
 
@@ -232,6 +234,8 @@ def _unlike(board: Board, duration_s: float) -> Scenario:
     """The same with the two time constants that fit better, noise of half a kelvin, a step of 5 K in the
     ambient, and sun that adds another 5 K."""
     full, fitted = board.recording.full_load, board.second
+    if fitted.die_gain < LEAST_DIE * fitted.gain:  # a recording too coarse to show one
+        fitted = replace(fitted, die_gain=LEAST_DIE * fitted.gain, die_tau_s=DIE_S)
     scale = (HOT_FULL_C - HOT_AMBIENT_C) / ((fitted.gain + fitted.die_gain) * full)
     plant = replace(
         fitted,

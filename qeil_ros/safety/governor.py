@@ -7,7 +7,7 @@ import math
 __all__ = ["Governor"]
 
 _DEADBAND = 0.02
-"""Smaller changes of the share are not worth a change of the operating point."""
+"""Changes of the share by less than this part of it are not worth a change of the operating point."""
 
 
 class Governor:
@@ -30,22 +30,26 @@ class Governor:
         self._smooth_share, self._smooth_load = 1.0, math.nan
         self._last_s: float | None = None
 
-    def measure(self, load: float, now_s: float) -> None:
-        """The load of the time since the last call, in which the share was what `update` gave last."""
+    def measure(self, load: float, applied: float, now_s: float) -> None:
+        """The load of the time since the last call, and the share that was in effect in it."""
         passed_s = 0.0 if self._last_s is None else max(0.0, now_s - self._last_s)
         self._last_s = now_s
-        decay = math.exp(-passed_s / self._settle_s)
-        self._smooth_share = self.share + (self._smooth_share - self.share) * decay
         if math.isnan(load) or math.isnan(self._smooth_load):
-            self._smooth_load = load
-        else:
-            self._smooth_load = load + (self._smooth_load - load) * decay
+            self._smooth_share, self._smooth_load = applied, load
+            return
+        decay = math.exp(-passed_s / self._settle_s)
+        self._smooth_share = applied + (self._smooth_share - applied) * decay
+        self._smooth_load = load + (self._smooth_load - load) * decay
 
     def share_for(self, most_load: float) -> float:
         """The share at which the load is the one given; 1 where nothing is known."""
         if math.isnan(most_load) or math.isnan(self._smooth_load) or self._smooth_load <= 0:
             return 1.0
         return self._smooth_share * max(0.0, most_load) / self._smooth_load
+
+    def lift(self, share: float) -> None:
+        """Not lower than that, until the next `update` finds that it has to be."""
+        self._exact = max(self._exact, min(1.0, share))
 
     def update(self, wanted: float, passed_s: float) -> float:
         """The share from now on.
@@ -55,6 +59,6 @@ class Governor:
             passed_s: time since the last call [s].
         """
         self._exact = min(1.0, max(0.0, wanted), self._exact + passed_s / self._rise_s)
-        if self._exact in (0.0, 1.0) or abs(self._exact - self.share) >= _DEADBAND:
+        if self._exact in (0.0, 1.0) or abs(self._exact - self.share) >= _DEADBAND * self.share:
             self.share = self._exact
         return self.share

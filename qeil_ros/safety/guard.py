@@ -140,6 +140,7 @@ class Guard:
         self._energy_error = PastError()
         self._zones: dict[str, ZoneForecast] = {}
         self._governor = Governor()
+        self._applied = 1.0  # share of the full rate that the last point left
         self._watch = LimitWatch(config.limits)
         self._modes = ModeMachine(config.dwell_s, config.link_dwell_s)
         self._limits_back, self._link_back = Recovery(), Recovery()
@@ -188,9 +189,10 @@ class Guard:
         charge = battery_percent(sample)
         readings = (*sample, power, *self._energy.readings(self._mission, charge, now_s))
         self._learn(readings, now_s)
+        full_hz = asked.rate_hz or config.full_rate_hz
         held = allowances(config.limits, readings, self._zones, self._governor, config.ahead, now_s)
         least = min((each.share for each in held), default=1.0)
-        share = self._governor.update(max(least, self._floor(asked)), passed_s)
+        share = self._governor.update(max(least, min(1.0, config.caps.throttle_rate_hz / full_hz)), passed_s)
         ahead = [each.finding for each in held if each.finding is not None]
         found = sorted([*self._watch.update(readings, now_s), *ahead], key=lambda finding: -finding.level)
         decision = self._modes.update(found, link, link_reason, now_s)
@@ -200,9 +202,9 @@ class Guard:
         strategy = choose(asked_strategy(asked, config.server_split), strategies)
         wanted = apply(asked, strategy, config.server_split, config.caps.throttle_rate_hz)
         wanted = restrict(wanted, decision, config.caps)
-        full_hz = asked.rate_hz or config.full_rate_hz
         wanted = _scaled(wanted, min(share, ramp), full_hz, link_ramp)
         point, reasons = permit(wanted, readings, config.limits, config.caps)
+        self._applied = 0.0 if point.route == Route.HOLD else min(1.0, (point.rate_hz or full_hz) / full_hz)
         time_left_s = self._energy.time_left_s(self._mission, now_s)
         return Verdict(
             decision,
@@ -217,14 +219,9 @@ class Guard:
             budget(config.limits, readings, self._zones, config.ahead, time_left_s),
         )
 
-    def _floor(self, asked: OperatingPoint) -> float:
-        """The least share that the governor goes down to: that of the throttled rate."""
-        full_hz = asked.rate_hz or self._config.full_rate_hz
-        return min(1.0, self._config.caps.throttle_rate_hz / full_hz)
-
     def _learn(self, readings: Sequence[Reading], now_s: float) -> None:
         load = load_of(readings)
-        self._governor.measure(load.value, now_s)
+        self._governor.measure(load.value, self._applied, now_s)
         for reading in readings:
             if reading.kind == "temperature":
                 zone = self._zones.get(reading.name)
@@ -239,6 +236,7 @@ class Guard:
             before = self._before[1]
             if before.level >= Level.THROTTLE > decision.level:
                 self._limits_back.begin(now_s)
+                self._governor.lift(self._config.recovery_share)
             if before.link == Link.DOWN > decision.link:
                 self._link_back.begin(now_s)
         ramp = self._limits_back.share(now_s)
