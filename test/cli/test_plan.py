@@ -211,7 +211,7 @@ def test_losses_are_made_to_fall_with_either_width(losses):
 # --- layers
 
 
-def test_a_width_for_each_layer_beats_one_width_of_the_same_average(tmp_path):
+def test_a_width_for_each_layer_beats_one_width_of_the_same_average(tmp_path, capsys):
     """On the fully connected net that the paper's bound is about."""
     model = tmp_path / "fcdnn16"
     assert main(["quantize", "fcdnn16", str(model), "--bits", "8,6,5,4,3"]) == 0
@@ -222,17 +222,24 @@ def test_a_width_for_each_layer_beats_one_width_of_the_same_average(tmp_path):
     for number, digit in enumerate(digits):
         grey = (digit * (255.0 / digits.max())).astype(np.uint8)
         cv2.imwrite(str(pictures / f"{number}.png"), cv2.resize(grey, (28, 28)))
-    report = layer_report(ModelFolder.load(model), "", str(pictures), 12, lambda done, total, what: None)
-    assert [entry.average for entry in report.allotments] == [3, 4, 5, 6] and report.frames == 12
-    for entry in report.allotments:
-        assert set(entry.bits) == set(report.weights) and entry.mean <= entry.average
-        assert entry.measured <= entry.single and entry.by_bound <= entry.single
-    for entry in report.allotments[1:]:
-        assert entry.measured < 0.8 * entry.single
-    assert report.per_layer()["4"] == report.allotments[1].bits
+    layers, figures = tmp_path / "layers.json", tmp_path / "plan.json"
+    asked = ["plan", str(model), "--device", "paper_b", "--data", str(pictures), "--samples", "12"]
+    assert main([*asked, "--layers", str(layers), "--json", str(figures)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "A width for each layer of code" in shown and "on average: layer0.weight" in shown
+    report = json.loads(figures.read_text())["layers"]
+    entries = report["allotments"]
+    assert [entry["average"] for entry in entries] == [3, 4, 5, 6] and report["frames"] == 12
+    for entry in entries:
+        assert set(entry["bits"]) == set(report["weights"]) and entry["mean"] <= entry["average"]
+        assert entry["measured"] <= entry["single"] and entry["by_bound"] <= entry["single"]
+    for entry in entries[1:]:
+        assert entry["measured"] < 0.8 * entry["single"]
     # What it finds can be made.
-    (tmp_path / "layers.json").write_text(json.dumps({"4": report.per_layer()["4"]}))
-    mixed = [str(tmp_path / "mixed"), "--bits", "8,4", "--per-layer", str(tmp_path / "layers.json")]
+    found = json.loads(layers.read_text())
+    assert found["4"] == entries[1]["bits"]
+    layers.write_text(json.dumps({"4": found["4"]}))
+    mixed = [str(tmp_path / "mixed"), "--bits", "8,4", "--per-layer", str(layers)]
     assert main(["quantize", "fcdnn16", *mixed]) == 0
     assert 4 in ModelFolder.load(tmp_path / "mixed").agent().widths
 
