@@ -34,6 +34,7 @@ QUANTIZERS: dict[str, Callable[[ArrayLike, int], NDArray[np.float64]]] = {
 """The paper's two, sign and magnitude apart."""
 WIDTHS = tuple(range(1, 9))
 BATCH = 32
+_TITLES = {"cider": "CIDEr", "bleu_4": "BLEU-4", "map": "mAP"}
 
 Tell = Callable[[int, int], None]
 
@@ -59,7 +60,7 @@ class Subject:
     """A model on some data, at every width.
 
     Attributes:
-        score: its name: `cider` where pictures have captions.
+        score: its name for people: CIDEr where pictures have captions.
         exact: [seeds], with the weights as they are.
     """
 
@@ -141,7 +142,7 @@ def measure(
         folder.digest,
         dataset.name,
         len(dataset),
-        name,
+        _TITLES.get(name, name.replace("_", " ")),
         np.array([found[name].value for found in first]),
         tuple(curves),
     )

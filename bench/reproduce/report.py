@@ -57,7 +57,7 @@ def _lines(made: Reproduction, drawn: Mapping[str, str]) -> Iterator[str]:
     machine = record["machine"]
     yield f"# {made.title}"
     yield ""
-    yield f"Written by `{made.command}`; every figure and sentence with a number in it comes from that run."
+    yield f"Written by `{made.command}`; its figures come from that run, or from the paper where it is named."
     yield (
         f"{machine['processor']}, {machine['cores']} cores, load {machine['load_average_1min']:.1f}, "
         f"Python {machine['python']}; settings: "

@@ -53,7 +53,7 @@ class Verdict:
     """The proposed design's score less a baseline's, paired by seed.
 
     Attributes:
-        name: better, tie or worse; `alone` where the baseline has no design at all.
+        name: `better`, `tie` or `worse`; `alone` where the baseline has no design at all.
         mean, half: of the difference, with the half-width of its confidence interval over the seeds.
     """
 
@@ -104,8 +104,8 @@ def run(
         f"{CONFIDENCE:.0%} over the seeds, differences paired by seed. A method without a feasible design "
         "scores 0. Better or worse is said where the interval leaves 0 out, else it is a tie.",
         results=list(_results(sweeps, bool(problems))),
-        **_findings(sweeps, models, problems),
-        tables=[_counts(sweeps), assumptions(), *_tables(sweeps, subject.score)],
+        **_findings(sweeps, subject, models, problems),
+        tables=[_counts(sweeps), _assumptions(), *_tables(sweeps, subject.score)],
         data={"score": subject.score, "model": subject.model, "sweeps": sweeps},
         figure=f"{subject.score} of {subject.model} against the limits. Bars: {CONFIDENCE:.0%} intervals.",
     )
@@ -113,7 +113,7 @@ def run(
 
 def thresholds(model: PaperModel, axis: str, effort: Effort) -> list[Limits]:
     """Limits spaced evenly in their logarithm, from where one bit is feasible to where the widest is, or the
-    widest that the other limit allows; the paper's own point among them."""
+    widest that the other limit allows; energies to twice the paper's. Its own point is among them."""
     work, middle = model.workload(), (model.delay_s, model.energy_j)
     least = [
         least_delay_s(work, bits, model.energy_j)
@@ -123,7 +123,8 @@ def thresholds(model: PaperModel, axis: str, effort: Effort) -> list[Limits]:
     ]
     possible = [value for value in least if math.isfinite(value)]
     own = middle[0] if axis == "delay" else middle[1]
-    spaced = np.geomspace(1.02 * possible[0], 1.3 * possible[-1], effort.thresholds)
+    most = max(1.3 * possible[-1], 2 * own if axis == "energy" else own)
+    spaced = np.geomspace(1.02 * possible[0], most, effort.thresholds)
     values = sorted({*spaced.tolist(), own})
     return [(v, model.energy_j) if axis == "delay" else (model.delay_s, v) for v in values]
 
@@ -233,7 +234,10 @@ def _results(sweeps: Sequence[Mapping[str, Any]], without_ppo: bool) -> Iterator
 
 
 def _findings(
-    sweeps: Sequence[Mapping[str, Any]], models: Sequence[PaperModel], problems: Sequence[str]
+    sweeps: Sequence[Mapping[str, Any]],
+    subject: Subject,
+    models: Sequence[PaperModel],
+    problems: Sequence[str],
 ) -> dict[str, list[str]]:
     said = {name: _verdicts(sweeps, name) for name in BASELINES}
     counts = "; ".join(
@@ -244,8 +248,8 @@ def _findings(
     )
     differs = [
         "A tie is no victory: the paper has the proposed design above every baseline at every threshold. "
-        "Where a baseline finds the same width, nothing lies between them; and above 4 bits the score no "
-        "longer depends on the width.",
+        "Where a baseline finds the same width nothing lies between them, and little where both are wide: "
+        f"{_saturation(subject)}.",
         f"The paper's fixed highest clocks have no design at {said['max_clock'].count('alone')} of "
         f"{len(said['max_clock'])} thresholds: at 10 GHz a server part of more than "
         f"{_most_server_flop(2.0) / 1e9:.1f} GFLOP takes over 2 J by itself (Eq 7). A reading under which "
@@ -271,6 +275,16 @@ def _findings(
     ]
     agrees = [f"The proposed design against its baselines, by threshold. {counts}."]
     return {"agrees": agrees, "differs": [*differs, *problems], "not_given": not_given}
+
+
+def _saturation(subject: Subject) -> str:
+    """From which width on the score is tied with the widest one's."""
+    said = []
+    for curve in subject.curves:
+        tied = [compare(curve.scores[-1], scores).name == "tie" for scores in curve.scores]
+        first = max((at + 1 for at, same in enumerate(tied) if not same), default=0) + 1
+        said.append(f"with {curve.quantizer} weights from {first} bits on the score is tied with 8 bits'")
+    return ", ".join(said)
 
 
 def _most_server_flop(energy_j: float) -> float:
@@ -313,7 +327,7 @@ def _tables(sweeps: Sequence[Mapping[str, Any]], score: str) -> Iterator[Grid]:
         yield Grid(caption, headings, rows)
 
 
-def assumptions() -> Grid:
+def _assumptions() -> Grid:
     """The designed width at the middle of the paper's sweeps, by what it does not give."""
     rows = [
         [model.name, b, *(width_at(model, b, share) or "none" for share in SHARES)]

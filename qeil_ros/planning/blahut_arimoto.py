@@ -126,9 +126,12 @@ def at_rate(
     # stays.
     ends = [[np.log(1e-3 / mean), -rate_bits], [np.log(4.0 / source.step), most - rate_bits]]
     kept = None
-    for _ in range(_SLOPES):
+    # First where Shannon's lower bound, R = h - log2(2e/slope), has that rate; h of a density on this grid.
+    first = np.log(2 * np.e) + (rate_bits - most - np.log2(source.step)) * np.log(2)
+    for tried in range(_SLOPES):
         (low, below), (high, above) = ends
-        slope = float(np.exp((low * above - high * below) / (above - below)))
+        straight = (low * above - high * below) / (above - below)
+        slope = float(np.exp(straight if tried else min(max(first, low), high)))
         point = at_slope(source, slope, gap_bits=gap_bits)
         excess = point.rate_bits - rate_bits
         if abs(excess) <= tolerance_bits or high - low < 1e-9:
@@ -143,14 +146,12 @@ def at_rate(
 
 def _smooth(x: Floats, decay: float) -> Floats:
     """sum_j x_j decay^|i-j|."""
-    ahead = lfilter([1.0], [1.0, -decay], x)
-    behind = lfilter([1.0], [1.0, -decay], x[::-1])[::-1]
-    return np.asarray(ahead + behind - x)
+    ahead, behind = lfilter([1.0], [1.0, -decay], np.stack([x, x[::-1]]))
+    return np.asarray(ahead + behind[::-1] - x)
 
 
 def _distance(x: Floats, decay: float, step: float) -> Floats:
     """sum_j x_j |i-j| step decay^|i-j|: the smoothing of before, differentiated by its exponent."""
     numerator, denominator = [0.0, decay], [1.0, -2.0 * decay, decay * decay]
-    ahead = lfilter(numerator, denominator, x)
-    behind = lfilter(numerator, denominator, x[::-1])[::-1]
-    return np.asarray(step * (ahead + behind))
+    ahead, behind = lfilter(numerator, denominator, np.stack([x, x[::-1]]))
+    return np.asarray(step * (ahead + behind[::-1]))

@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 _CLIPS = np.linspace(0.02, 1.0, 99)
 _OCTAVES = 12
-_SAMPLE = 65536
+_SAMPLE = 16384
 
 
 def uniform(weights: ArrayLike, bits: int, clip: float | None = None) -> Floats:
