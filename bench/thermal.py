@@ -194,8 +194,8 @@ def _compare(name: str, runs: Sequence[Run]) -> list[Result]:
 
 
 def _course(run: Run) -> dict[str, Any]:
-    """What a plot needs, every five seconds."""
-    every = slice(None, None, 25)
+    """What a plot needs, every ten seconds."""
+    every = slice(None, None, 50)
     named = {"uncontrolled": run.free, "on/off": run.plain, "guard": run.guarded}
 
     def values(of: Callable[[Course], Any]) -> dict[str, list[float]]:

@@ -34,11 +34,15 @@ class Trend:
         if len(self._points) < 3 or self._points[-1][0] - self._points[0][0] < self._window_s / 4:
             return math.nan
         count = len(self._points)
-        mean_s = sum(time_s for time_s, _ in self._points) / count
-        mean = sum(value for _, value in self._points) / count
-        spread = sum((time_s - mean_s) ** 2 for time_s, _ in self._points)
-        slope = sum((time_s - mean_s) * (value - mean) for time_s, value in self._points) / spread
-        return mean + slope * (now_s + horizon_s - mean_s)
+        sum_s = total = square = product = 0.0
+        for time_s, value in self._points:
+            ago_s = time_s - now_s  # small numbers: a monotonic clock may be at days
+            sum_s += ago_s
+            total += value
+            square += ago_s * ago_s
+            product += ago_s * value
+        slope = (product - sum_s * total / count) / (square - sum_s * sum_s / count)
+        return total / count + slope * (horizon_s - sum_s / count)
 
 
 class PastError:

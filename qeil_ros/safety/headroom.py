@@ -10,7 +10,7 @@ from qeil_ros.platform.readings import Reading
 
 from .forecast import ZoneForecast
 from .governor import Governor
-from .limits import Finding, Level, Limit
+from .limits import Finding, Level, Limit, concerned
 
 __all__ = ["Allowance", "Budget", "Load", "Lookahead", "allowances", "budget", "load_of", "margin_c"]
 
@@ -130,9 +130,9 @@ def allowances(
     in_watts = load_of(readings).in_watts
     allowed_w = next((r.value for r in readings if r.name == "power/allowed" and r.good), math.nan)
     found = []
-    for limit in limits:
-        for reading in readings:
-            if not (limit.concerns(reading) and reading.good):
+    for limit, matching in concerned(limits, readings):
+        for reading in matching:
+            if not reading.good:
                 continue
             zone = zones.get(reading.name)
             if zone is not None:
@@ -197,10 +197,8 @@ def budget(
     in_watts = load_of(good).in_watts
     power_w = values.get("power/allowed", math.inf)
     headroom_c, c_per_w = math.inf, 0.0
-    for limit in limits:
-        for reading in good:
-            if not limit.concerns(reading):
-                continue
+    for limit, matching in concerned(limits, good):
+        for reading in matching:
             if reading.name == "power/total":
                 power_w = min(power_w, threshold(limit) - limit.release)
             if (zone := zones.get(reading.name)) is None:

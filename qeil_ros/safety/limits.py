@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import fnmatchcase
+from functools import cached_property, lru_cache
 from glob import escape
 
 from qeil_ros.platform.readings import Reading, TripPoints
@@ -18,6 +19,7 @@ __all__ = [
     "LimitWatch",
     "battery_limit",
     "budget_limit",
+    "concerned",
     "findings",
     "memory_limit",
     "power_limit",
@@ -67,7 +69,7 @@ class Limit:
     def thresholds(self) -> tuple[float, float, float]:
         return (self.warning, self.throttle, self.critical)
 
-    @property
+    @cached_property
     def set(self) -> bool:
         return not all(math.isnan(value) for value in self.thresholds)
 
@@ -104,6 +106,22 @@ class Limit:
         return level
 
 
+def concerned(limits: Iterable[Limit], readings: Sequence[Reading]) -> Iterator[tuple[Limit, list[Reading]]]:
+    """Each limit that is set with the readings that it is for; often none, where its pattern matches none."""
+    limits = [limit for limit in limits if limit.set]
+    found = _matches(tuple(limit.pattern for limit in limits), tuple(reading.name for reading in readings))
+    for limit, places in zip(limits, found, strict=True):
+        yield limit, [readings[place] for place in places]
+
+
+@lru_cache(maxsize=64)  # a robot has few sets of limits and of readings, and asks four times a sample
+def _matches(patterns: tuple[str, ...], names: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
+    """For each pattern the places of the names that match it."""
+    return tuple(
+        tuple(place for place, name in enumerate(names) if fnmatchcase(name, pattern)) for pattern in patterns
+    )
+
+
 @dataclass(frozen=True)
 class Finding:
     """One reading that is at or past a threshold, or that cannot be read any more."""
@@ -117,9 +135,9 @@ def findings(limits: Iterable[Limit], readings: Sequence[Reading]) -> list[Findi
     """What stands out in one sample, without memory and without hysteresis; worst first."""
     found = [
         _finding(limit, reading, level)
-        for limit in limits
-        for reading in readings
-        if limit.concerns(reading) and reading.good and (level := limit.level(reading.value))
+        for limit, matching in concerned(limits, readings)
+        for reading in matching
+        if reading.good and (level := limit.level(reading.value))
     ]
     return sorted(found, key=lambda finding: -finding.level)
 
@@ -154,10 +172,9 @@ class LimitWatch:
         """What stands out, worst first."""
         found: list[Finding] = []
         blind = []
-        for limit in self.limits:
-            concerned = [reading for reading in readings if limit.concerns(reading)]
-            found += filter(None, (self._judge(limit, reading, now_s) for reading in concerned))
-            if not any(reading.name in self._good_s for reading in concerned):
+        for limit, matching in concerned(self.limits, readings):
+            found += filter(None, (self._judge(limit, reading, now_s) for reading in matching))
+            if not any(reading.name in self._good_s for reading in matching):
                 blind.append(limit.pattern)
         self.blind = blind
         self._blind_since_s = {pattern: self._blind_since_s.get(pattern, now_s) for pattern in blind}
