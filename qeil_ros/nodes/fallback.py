@@ -200,7 +200,6 @@ class FallbackNode(ManagedNode):
         if reason := answer_problem(message):
             return self._complain("answers_refused", f"an offboard answer was refused: {reason}")
         arrived_s, key = arrival_s(info), Key(message.run, message.sequence)
-        references.answered(key)
 
         def answered(now_s: float) -> Any:
             reply = Reply(message, duration(message.queue_s), duration(message.inference_s), arrived_s)
@@ -208,6 +207,7 @@ class FallbackNode(ManagedNode):
             return answering.arbiter.offboard(key, reply, now_s)
 
         answering.post(answered)
+        references.answered(key)  # after the answer, which has no time to lose
         return None
 
     def _on_heartbeat(self, message: Any, info: Any) -> None:
@@ -219,23 +219,16 @@ class FallbackNode(ManagedNode):
         if not refusal:
             references.heartbeat(message)
         trouble = "" if message.state == OffboardStatus.STATE_READY else f"server: {shown(message.reason)}"
-        heard = Key(message.heard_run, message.heard_sequence) if message.heard_run else None
-        echo, arrived_s = Echo(heard, duration(message.heard_age_s)), arrival_s(info)
+        newest = Key(message.heard_run, message.heard_sequence) if message.heard_run else None
+        echo, arrived_s = Echo(newest, duration(message.heard_age_s)), arrival_s(info)
+        beat = message.run, message.sequence, message.period_s
 
-        def beat(now_s: float) -> Any:
+        def heard(now_s: float) -> Any:
             self._server = message
-            self._link.hear(
-                message.run,
-                message.sequence,
-                message.period_s,
-                arrived_s,
-                trouble=trouble,
-                refusal=refusal,
-                echo=echo,
-            )
+            self._link.hear(*beat, arrived_s, trouble=trouble, refusal=refusal, echo=echo)
             return answering.arbiter.tick(now_s)
 
-        answering.post(beat)
+        answering.post(heard)
 
     def _on_operating_point(self, message: Any, info: Any) -> None:
         answering, folder = self._answering, self._folder
