@@ -16,13 +16,12 @@ from .entropy import RansCoder
 from .options import Options
 from .prediction import SPATIAL_ONE
 from .predictor import Predictor, Reference
-from .quantize import MAX_MAGNITUDE, clip_rule
+from .quantize import clip_rule
 from .scratch import Scratch
+from .source import Source, exact, nominal_step, plan
 from .stream import (
     CHECKSUM_BYTES,
     DTYPE_IDS,
-    MAX_DIMENSIONS,
-    MAX_ELEMENTS,
     Coder,
     Granularity,
     Quantizer,
@@ -41,24 +40,6 @@ if TYPE_CHECKING:
 _FLOAT32 = np.dtype("<f4")
 _HIGH_RATE_SLOPE = math.log(2) / 6
 """Squared steps that a bit is worth at high rate: -dD/dR = 2 ln2 D with D = 1/12."""
-
-
-@dataclass
-class _Source:
-    """A tensor made ready: what is left to choose are levels and codes.
-
-    Attributes:
-        data: the tensor that is quantized, flat: of the stream's element type, or float32.
-        step: between the levels of symmetric codes that no width bounds, where the options give none.
-        near: of `data`'s elements, what codes may be parted by.
-        innovation: about what is rounded, where the prediction has a filter.
-    """
-
-    info: StreamInfo
-    data: NDArray[Any]
-    step: float = 0.0
-    near: NDArray[np.float32] | None = None
-    innovation: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -178,13 +159,13 @@ class Encoder:
 
     def _prepare(
         self, x: NDArray[Any], options: Options, scores: ArrayLike | None, references: Sequence[Reference]
-    ) -> _Source:
+    ) -> Source:
         info = plan(x.dtype, x.shape, options)
         lossless = info.quantizer is Quantizer.IDENTITY
         if lossless and options.coder == "packed":
             references = ()  # a difference of bytes has nine bits
         data = np.require(x, info.dtype, ["C", "A"])
-        source = _Source(info, data)
+        source = Source(info, data)
         if references or (options.signed and not lossless):
             values = data if info.dtype == _FLOAT32 else self._values.copy(data).reshape(x.shape)
             source = self._predicted(info, data, values.reshape(-1), options, references)
@@ -204,27 +185,27 @@ class Encoder:
         values: NDArray[np.float32],
         options: Options,
         references: Sequence[Reference],
-    ) -> _Source:
+    ) -> Source:
         """The tensor as it is, or where that pays its difference from the references."""
         lossless = info.quantizer is Quantizer.IDENTITY
-        exact = _exact(info, options)
+        whole = exact(info, options)
         free = info.signed and info.granularity is Granularity.TENSOR and options.keep is None
-        step = 1.0 if exact else nominal_step(data, values, info.bits)
+        step = 1.0 if whole else nominal_step(data, values, info.bits)
         predicted = self._predictor.predict(
             info,
             values,
             references,
             channels=options.axis,
-            exact=exact,
-            step=(options.step or step) if free and not exact else None,
+            exact=whole,
+            step=(options.step or step) if free and not whole else None,
         )
         if predicted.prediction is None or predicted.difference is None:
-            return _Source(info, data, step)
+            return Source(info, data, step)
         quantizer = Quantizer.SYMMETRIC if lossless else info.quantizer
         info = replace(info, quantizer=quantizer, prediction=predicted.prediction)
-        return _Source(info, predicted.difference, step, predicted.near, predicted.innovation)
+        return Source(info, predicted.difference, step, predicted.near, predicted.innovation)
 
-    def _assemble(self, source: _Source, options: Options) -> memoryview:
+    def _assemble(self, source: Source, options: Options) -> memoryview:
         info = source.info
         if len(self._parameters) < info.parameter_bytes:
             self._parameters = bytearray(info.parameter_bytes)
@@ -252,7 +233,7 @@ class Encoder:
         struct.pack_into("<I", stream, end, _kernels.crc32c(stream[:end]))
         return stream
 
-    def _load(self, source: _Source, options: Options, parameters: memoryview) -> None:
+    def _load(self, source: Source, options: Options, parameters: memoryview) -> None:
         """Chooses the levels, writes the parameters and loads them."""
         info = source.info
         step = options.step
@@ -275,7 +256,7 @@ class Encoder:
         if wrong >= 0:
             raise ValueError(f"parameter set {wrong} overflows float32; scale the tensor down")
 
-    def _entropy_code(self, source: _Source, options: Options, parameters: memoryview) -> StreamInfo:
+    def _entropy_code(self, source: Source, options: Options, parameters: memoryview) -> StreamInfo:
         """Codes and payload, which is left in the coders; gives the header with its size."""
         info, data = source.info, source.data
         if not -len(info.shape) <= options.axis < len(info.shape):
@@ -298,7 +279,7 @@ class Encoder:
             )
         unit = unit_of(parameters)
         inverse = 1 / float(unit) if unit else 0.0
-        rdo = 0.0 if info.prediction is not None and _exact(info, options) else options.rdo
+        rdo = 0.0 if info.prediction is not None and exact(info, options) else options.rdo
         axis = options.axis % len(info.shape)
         outer, size = math.prod(info.coded_shape[:axis]), info.coded_shape[axis]
         runs = outer, size, data.size // (outer * size)
@@ -318,7 +299,7 @@ class Encoder:
         return replace(info, entropy_bytes=whole)
 
     def _encode_parts(
-        self, source: _Source, near: NDArray[np.float32], rounding: _Rounding
+        self, source: Source, near: NDArray[np.float32], rounding: _Rounding
     ) -> tuple[int, float]:
         """(bytes, squared error in squared steps) of the codes parted by the reference; no bytes if one part
         would be empty."""
@@ -345,7 +326,7 @@ class Encoder:
 
     def _follow(
         self,
-        source: _Source,
+        source: Source,
         rounding: _Rounding,
         offsets: NDArray[np.float32],
         codes: NDArray[np.int16],
@@ -367,54 +348,6 @@ class Encoder:
         payload[: len(head)] = head
         self._quiet.copy_to(payload[len(head) : len(head) + self._quiet_bytes])
         self._loud.copy_to(payload[len(head) + self._quiet_bytes :])
-
-
-def plan(dtype: np.dtype, shape: tuple[int, ...], options: Options) -> StreamInfo:
-    """The header of a tensor that is neither masked nor predicted.
-
-    Integer tensors at 8 bits get the identity quantizer, which needs no parameters, unless another is named.
-    ValueError or TypeError says what cannot be encoded.
-    """
-    dtype = dtype.newbyteorder("<")
-    if dtype not in DTYPE_IDS:
-        raise TypeError(f"a tensor of {dtype} cannot be encoded; use float32, float16, uint8 or int8")
-    if not 1 <= len(shape) <= MAX_DIMENSIONS:
-        raise ValueError(
-            f"a tensor of {len(shape)} dimensions cannot be encoded; 1 to {MAX_DIMENSIONS} are possible"
-        )
-    if not 1 <= math.prod(shape) <= MAX_ELEMENTS:
-        raise ValueError(
-            f"a tensor of shape {shape} cannot be encoded; 1 to {MAX_ELEMENTS} elements are possible"
-        )
-    bits, kind, coder = int(options.bits), options.kind, options.coder_id
-    if dtype.kind != "f" and bits == 8 and options.quantizer == "auto" and options.step is None:
-        return StreamInfo(dtype, shape, 8, Quantizer.IDENTITY, coder=coder)
-    if options.granularity == "channel":
-        if not -len(shape) <= options.axis < len(shape):
-            raise ValueError(f"axis is {options.axis}; the tensor has {len(shape)} dimensions")
-        axis = options.axis % len(shape)
-        return StreamInfo(dtype, shape, bits, kind, Granularity.CHANNEL, axis=axis, coder=coder)
-    if options.granularity == "group":
-        size = options.group_size
-        return StreamInfo(dtype, shape, bits, kind, Granularity.GROUP, group_size=size, coder=coder)
-    return StreamInfo(dtype, shape, bits, kind, coder=coder)
-
-
-def _exact(info: StreamInfo, options: Options) -> bool:
-    """Whether the tensor is to be kept without loss."""
-    return info.dtype.kind != "f" and info.bits == 8 and options.step is None
-
-
-def nominal_step(data: NDArray[Any], values: NDArray[np.float32], bits: int) -> float:
-    """That of `bits` over +-4 times the root mean square: of integers, which may lie far from zero, about
-    their mean, and not below 1."""
-    power = _kernels.products(values, values)[0] / values.size
-    if not math.isfinite(power):
-        return MAX_MAGNITUDE  # of a tensor that will be refused
-    if data.dtype.kind == "f":
-        return min(8 * math.sqrt(power) / (1 << bits), MAX_MAGNITUDE)
-    mean = float(data.sum(dtype=np.int64)) / data.size
-    return max(8 * math.sqrt(max(power - mean * mean, 0.0)) / (1 << bits), 1.0)
 
 
 def _packed_bytes(shape: tuple[int, ...], bits: int) -> int:
