@@ -108,22 +108,27 @@ def _fits(found: Sequence[Board]) -> list[Result]:
     return figures
 
 
-def _forecasts(recordings: Sequence[Recording]) -> list[Result]:
-    """Forecasts at each row from the rows up to it, against what came; beside "it stays as it is"."""
-    ours, still, rows = [], [], 0
+def open_loop(recordings: Sequence[Recording]) -> list[tuple[float, float, float]]:
+    """(forecast, what came, what it was) at each row, from the rows up to it; NaN for no forecast [C]."""
+    rows = []
     for recorded in recordings:
         zone = ZoneForecast(HORIZON_S)
         time_s, values = recorded.time_s, recorded.temperature_c
         for i, now_s in enumerate(time_s[:-1]):
             zone.add(values[i], recorded.load[i], "recorded", now_s)
-            if now_s + HORIZON_S > time_s[-1] or time_s[i + 1] - now_s > LONGEST_GAP_S:
-                continue
-            rows += 1
-            ahead_c, _ = zone.forecast_c(HORIZON_S, now_s)
-            came_c = float(np.interp(now_s + HORIZON_S, time_s, values))
-            if np.isfinite(ahead_c):
-                ours.append(abs(ahead_c - came_c))
-                still.append(abs(values[i] - came_c))
+            due_s = now_s + HORIZON_S
+            if due_s <= time_s[-1] and time_s[i + 1] - now_s <= LONGEST_GAP_S:
+                came_c = float(np.interp(due_s, time_s, values))
+                rows.append((zone.forecast_c(HORIZON_S, now_s)[0], came_c, float(values[i])))
+    return rows
+
+
+def _forecasts(recordings: Sequence[Recording]) -> list[Result]:
+    """Beside "it stays as it is"."""
+    rows = open_loop(recordings)
+    told = [row for row in rows if np.isfinite(row[0])]
+    ours = [abs(ahead_c - came_c) for ahead_c, came_c, _ in told]
+    still = [abs(was_c - came_c) for _, came_c, was_c in told]
     moving = [(a, b) for a, b in zip(ours, still, strict=True) if b > MOVING_C]
     peer = "no change"
     return [
@@ -135,7 +140,7 @@ def _forecasts(recordings: Sequence[Recording]) -> list[Result]:
         ),
         figure("forecast_10s_moving_rows", len(moving), "rows"),
         figure("forecast_10s_rows", len(ours), "rows"),
-        figure("forecast_10s_coverage", len(ours) / rows, ""),
+        figure("forecast_10s_coverage", len(ours) / len(rows), ""),
     ]
 
 
