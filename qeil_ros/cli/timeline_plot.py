@@ -30,17 +30,14 @@ def draw(track: Track, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    rows = (_modes, _temperatures, _power, _link, _point, _answers)
+    rows = [(row, height) for row, height, there in _ROWS if any(map(there, track.statuses))]
+    heights = [height for _, height in rows]
+    size = (11, 1.5 * sum(heights) + 0.5)
     figure, panels = pyplot.subplots(
-        len(rows),
-        1,
-        figsize=(11, 12),
-        sharex=True,
-        height_ratios=(0.5, 2, 1.5, 1.5, 1.5, 1.5),
-        layout="constrained",
+        len(rows), 1, figsize=size, sharex=True, height_ratios=heights, layout="constrained"
     )
     try:
-        for row, axes in zip(rows, panels, strict=True):
+        for (row, _), axes in zip(rows, panels, strict=True):
             row(axes, track)
             axes.grid(axis="x", alpha=0.3)
         panels[0].set_title(f"{track.topic}, {len(track.statuses)} statuses", fontsize=10)
@@ -107,6 +104,19 @@ def _link(axes: Any, track: Track) -> None:
     _legend(right, 0.6)
 
 
+def _frame(axes: Any, track: Track) -> None:
+    delay = {kind: partial(_delay_ms, kind) for kind in ("predicted", "measured")}
+    _line(axes, track, delay["measured"], "delay, measured", color="#0072B2")
+    _line(axes, track, delay["predicted"], "predicted", color="black", linestyle=":")
+    axes.set_ylabel("a frame's delay [ms]")
+    axes.set_ylim(bottom=0)
+    _legend(axes)
+
+
+def _delay_ms(kind: str, status: Any) -> float | None:
+    return _times(status["frame"]["delay_s"][kind], 1e3)
+
+
 def _point(axes: Any, track: Track) -> None:
     _line(axes, track, lambda status: status["point"]["rate_hz"] or None, "rate asked", step=True)
     _line(axes, track, lambda status: status["answers"]["rate_hz"], "answers", color="#999999")
@@ -143,6 +153,26 @@ def _answers(axes: Any, track: Track) -> None:
     axes.stackplot(edges_s, rates, labels=list(_ANSWERS), colors=list(_ANSWERS.values()), step="pre")
     axes.set_ylabel("answers [Hz]")
     _legend(axes)
+
+
+# What is drawn, how high, and whether a status has something for it.
+_ROWS: tuple[tuple[Callable[[Any, Track], None], float, Callable[[Any], bool]], ...] = (
+    (_modes, 0.4, lambda status: True),
+    (
+        _temperatures,
+        1.6,
+        lambda status: any(each["name"].startswith("temperature/") for each in status["readings"]),
+    ),
+    (
+        _power,
+        1.2,
+        lambda status: status["energy_left_j"] is not None or _reading("power/total", status) is not None,
+    ),
+    (_link, 1.2, lambda status: True),
+    (_point, 1.2, lambda status: True),
+    (_frame, 1.2, lambda status: status["frame"]["delay_s"]["measured"] is not None),
+    (_answers, 1.2, lambda status: True),
+)
 
 
 def _bands(
