@@ -127,6 +127,10 @@ class Publisher(_Endpoint):
                 raise RuntimeError(f"cannot publish on {self.name}: {error}") from error
         return sequence
 
+    def _withdraw(self) -> None:
+        with self._order:  # Zenoh's object does not bear being ended during a put on another thread
+            super()._withdraw()
+
 
 class Subscriber(_Endpoint):
     def __init__(

@@ -27,7 +27,7 @@ from qeil_ros.rosless.qos import (
     qos_profile_sensor_data,
     qos_profile_services_default,
 )
-from qeil_ros.rosless.session import Request, Sample, Session, SessionError
+from qeil_ros.rosless.session import Publisher, Request, Sample, Session, SessionError
 from qeil_ros.rosless.types import get_message, get_service, serialize, type_info
 
 STRING = type_info(get_message("std_msgs/msg/String"))
@@ -93,6 +93,32 @@ def test_topics(two: tuple[Session, Session], qos: QoSProfile, size_bytes: int) 
     assert before_ns <= got[0].source_time_ns <= got[0].received_time_ns
     assert got[1].source_time_ns == 123
     assert got[0].gid == publisher.gid == here.graph.publishers("/chatter")[0].gid
+
+
+def test_a_publisher_may_be_destroyed_while_others_publish(ros_graph: dict[str, str]) -> None:
+    session = Session.open()
+    node = session.declare_node("busy")
+    refused: list[str] = []
+
+    def publish(publisher: Publisher) -> None:
+        try:
+            while True:
+                publisher.put(bytes(100_000))
+        except RuntimeError as error:
+            refused.append(str(error))
+
+    for _ in range(10):
+        publisher = session.create_publisher(node, "/busy", STRING, QOS)
+        threads = [threading.Thread(target=publish, args=(publisher,)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.01)
+        publisher.undeclare()
+        for thread in threads:
+            thread.join(10)
+    session.close()
+    assert len(refused) == 20
+    assert all("/busy" in reason for reason in refused), refused
 
 
 def test_a_session_hears_itself(ros_graph: dict[str, str]) -> None:
