@@ -151,7 +151,10 @@ class LivePlan:
 
     def _settled(self, plan: Plan, now_s: float) -> Planned | None:
         new, old = plan.point, self.point
-        if new is None or old is None or _demand(new) <= _demand(old) or not self._feasible(old, plan):
+        if new is None or old is None or _same(new, old) or not self._feasible(old, plan):
+            self._since_s = math.inf
+            return new
+        if _demand(new) <= _demand(old):
             self._since_s = math.inf
             return new
         self._since_s = min(self._since_s, now_s)
@@ -175,6 +178,12 @@ class LivePlan:
             self.file.machines.clock_hz(point.profile),
             reason,
         )
+
+
+def _same(one: Planned, other: Planned) -> bool:
+    """Whether two points choose the same, whatever is predicted of them."""
+    names = ("split", "weight_bits", "feature_bits", "profile", "rate_hz")
+    return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 def _demand(point: Planned) -> tuple[float, float]:

@@ -110,6 +110,16 @@ def test_predictions_follow_what_is_measured(live):
     assert after.server_s == pytest.approx(before.server_s, rel=0.05)
 
 
+def test_prediction_that_rises_is_told_at_once_while_the_point_stays(live):
+    live.update(None, True, Budget(), 0.0)
+    before = live.point
+    longer = status(feature_bits=before.feature_bits, encode_s=1.5 * before.predicted.agent_s)
+    live.observe(longer, math.nan, 0.5)
+    live.update(None, True, Budget(), 0.6)
+    assert live.point.feature_bits == before.feature_bits
+    assert live.point.predicted.agent_s > before.predicted.agent_s
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"split": "late"}, {"feature_bits": 1}, {"source": InferenceResult.SOURCE_LOCAL}, {"answers": 2}],
