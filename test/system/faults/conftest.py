@@ -7,6 +7,7 @@ decide what a test sees.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,8 @@ HOT = "hot"
 TIMED = "timed"
 """One that lives in simulated time."""
 DISK_BYTES = 20_000
+SMALL_DISK = ("prlimit", f"--fsize={DISK_BYTES}") if shutil.which("prlimit") else ()
+"""What makes a command's files end there, as a full disk does."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -124,7 +127,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         Robot(
             HOT,
             {**common, "supervisor": hot},
-            prefixes={"supervisor": ("prlimit", f"--fsize={DISK_BYTES}")},
+            prefixes={"supervisor": SMALL_DISK},
         ),
         Robot(TIMED, common, arguments={"use_sim_time": "true"}),
     )
