@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import pytest
 
@@ -15,7 +16,7 @@ def test_a_fully_connected_net_takes_two_operations_a_weight():
     counted = operations(ModelFolder.load("fcdnn16"))
     # The encoder of FCDNN-16: 784 inputs and these layers, each with a bias and a ReLU behind it.
     sizes = [784, 64, 128, 256, 512, 256, 128, 64, 32]
-    weights = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+    weights = sum(a * b for a, b in itertools.pairwise(sizes))
     assert weights == 396_288
     assert 2 * weights <= counted.agent_flop <= 2 * weights + 3 * sum(sizes)
     assert counted.server_flop == pytest.approx(counted.agent_flop, rel=0.01)  # mirrored
