@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,25 @@ def test_a_wrong_answer_is_a_finding_and_its_input_is_kept(tmp_path):
     assert done.returncode != 0 and "IndexError: seen" in done.stderr
     raw = kept.read_bytes()
     assert raw[:4] != b"\0\0\0\0"
+
+
+def test_an_input_that_takes_too_long_ends_the_worker(tmp_path):
+    script = (
+        "import sys, time; from tools.fuzz import targets, worker\n"
+        "targets.Stream.run = lambda self, data: time.sleep(60)\n"
+        "sys.argv = ['worker', sys.argv[1]]; worker.main()"
+    )
+    orders = {
+        "target": "stream",
+        "module": "",
+        "inputs": 5,
+        "seed": 1,
+        "hang_s": 0.2,
+        "current": str(tmp_path / "c"),
+    }
+    command = [sys.executable, "-c", script, json.dumps(orders)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
+    assert done.returncode == -signal.SIGALRM and "in main" in done.stderr
 
 
 def test_unknown_targets_are_refused():

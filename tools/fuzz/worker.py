@@ -7,6 +7,7 @@ import json
 import mmap
 import random
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
@@ -22,6 +23,8 @@ SLOT = 1 << 16
 def main() -> None:
     orders = json.loads(sys.argv[1])
     faulthandler.enable()
+    # A timer, not dump_traceback_later(): that starts a thread an input, of which sanitizers keep books.
+    faulthandler.register(signal.SIGALRM, chain=True)
     if orders["module"]:
         kernels.install(Path(orders["module"]))
     from tools.fuzz.targets import TARGETS
@@ -35,7 +38,7 @@ def main() -> None:
         data = mutated(corpus, draw, target.seal)[: SLOT - 4]
         current[:4] = len(data).to_bytes(4, "little")
         current[4 : 4 + len(data)] = data
-        faulthandler.dump_traceback_later(orders["hang_s"], exit=True)
+        signal.setitimer(signal.ITIMER_REAL, orders["hang_s"])
         started_s = time.perf_counter()
         try:
             target.run(data)
@@ -43,7 +46,7 @@ def main() -> None:
         except target.refusals:
             pass
         slowest_s = max(slowest_s, time.perf_counter() - started_s)
-        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_REAL, 0)
         if done == _REPORT_EVERY:  # what is allocated once has been
             before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         if done % _REPORT_EVERY == 0 or done == orders["inputs"]:
