@@ -237,9 +237,13 @@ def test_published_weights_are_dequantized(data_dir):
 
 def test_a_report_says_what_was_missed():
     section = Section(
-        "x", "A title", "About.", [harness.at_most("a", 2.0, "s", 1.0), harness.figure("b", 3.0, "J")], agrees=["It does."],
+        "x",
+        "A title",
+        "About.",
+        [harness.at_most("a", 2.0, "s", 1.0), harness.figure("b", 3.0, "J")],
+        agrees=["It does."],
         tables=[Grid("Rows", ["one", "two"], [[1234, 0.123456], ["a|b", 7]])],
-    )  # fmt: skip
+    )
     text = markdown(
         Reproduction("x", {"seed": 1}, [], section.results, "Title", "cmd", [section]), {"x": "x.png"}
     )
@@ -264,6 +268,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr("bench.planner.run", lambda quick: fast)
 
 
+@pytest.mark.timeout(400)
 def test_the_command_writes_report_figures_and_record(small, tmp_path, capsys):
     target = tmp_path / "report"
     code = main(["reproduce", "co-inference", "--quick", "--output", str(target), "--json", "-"])
@@ -284,6 +289,7 @@ def test_the_command_writes_report_figures_and_record(small, tmp_path, capsys):
     assert re.search(r"## What agrees.*## What differs.*## What the paper does not give", text, re.DOTALL)
 
 
+@pytest.mark.timeout(400)
 def test_the_same_command_takes_an_exported_model(small, tmp_path, capsys, monkeypatch):
     for module in ("torch", "transformers", "onnxscript"):
         pytest.importorskip(module, reason="exporting needs the extra torch")

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
+from bench.reproduce.problems import brute_force, problems
 from qeil_ros.planning import co_inference as co
 
 AGENT, SERVER = co.PAPER
@@ -74,70 +75,10 @@ def test_clocks_are_optimal(work, agent, server, stretch):
     assert found.agent_hz <= agent.max_hz and found.server_hz <= server.max_hz
 
 
-def instances(count: int, seed: int):
-    """Random problems around the edge of feasibility, where mistakes show."""
-    rng = np.random.default_rng(seed)
-    for _ in range(count):
-        agent = co.Processor(
-            rng.uniform(1, 64), 10 ** rng.uniform(8.5, 9.7), 10 ** rng.uniform(-29.5, -27), rng.uniform(1, 2)
-        )
-        server = co.Processor(
-            rng.uniform(16, 512), 10 ** rng.uniform(9, 10.3), 10 ** rng.uniform(-29.5, -27), rng.uniform(1, 2)
-        )
-        work = co.Workload(
-            10 ** rng.uniform(9, 12), 10 ** rng.uniform(9, 12), int(rng.choice([8, 16, 32])), 16
-        )
-        limit_s = co.delay_s(
-            work, agent, server, rng.integers(1, 17), agent.max_hz, server.max_hz
-        ) * 10 ** rng.uniform(-0.2, 0.7)
-        cheapest = co.least_energy(work, agent, server, int(rng.integers(1, 17)), limit_s)
-        energy = (
-            cheapest.energy_j
-            if cheapest
-            else co.energy_j(work, agent, server, 4, agent.max_hz, server.max_hz)
-        )
-        yield work, agent, server, limit_s, energy * 10 ** rng.uniform(-0.3, 0.5)
-
-
-def brute_force(problems) -> np.ndarray:
-    """The largest feasible width of each problem, 0 where there is none, without the closed form.
-
-    For every width: the least energy along the curve of equal delay, by golden section on the logarithm of
-    the agent's clock. 16 widths and all problems at once.
-    """
-    field = np.array([
-        [w.agent_flop / (w.stored_bits * a.flop_per_cycle), w.server_flop / s.flop_per_cycle,
-         a.max_hz, s.max_hz, a.joule_factor, s.joule_factor, limit_s, limit_j]
-        for w, a, s, limit_s, limit_j in problems
-    ]).T[:, :, None]  # fmt: skip
-    cycles, server_cycles, agent_cap, server_cap, agent_factor, server_factor, limit_s, limit_j = field
-    cycles = cycles * np.arange(1, 17)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        slowest = cycles / np.maximum(limit_s - server_cycles / server_cap, 0)
-
-        def cost(log_hz):
-            hz = np.exp(log_hz)
-            other = server_cycles / (limit_s - cycles / hz)
-            return agent_factor * cycles * hz**2 + server_factor * server_cycles * other**2
-
-        possible = slowest <= agent_cap
-        low = np.where(possible, np.log(slowest), 0.0)
-        high = np.where(possible, np.log(agent_cap) + 0 * slowest, 1.0)
-        ends = cost(low), cost(high)
-        golden = (np.sqrt(5) - 1) / 2
-        for _ in range(60):
-            one, two = high - golden * (high - low), low + golden * (high - low)
-            left = cost(one) < cost(two)
-            low, high = np.where(left, low, one), np.where(left, two, high)
-        least = np.minimum(np.fmin(*ends), cost((low + high) / 2))
-    feasible = possible & (least <= limit_j)
-    return np.where(feasible.any(axis=1), 16 - feasible[:, ::-1].argmax(axis=1), 0)
-
-
 def test_the_solver_equals_brute_force_on_ten_thousand_instances():
-    problems = list(instances(10_000, seed=7))
-    found = np.zeros(len(problems), int)
-    for i, problem in enumerate(problems):
+    instances = list(problems(10_000, seed=7))
+    found = np.zeros(len(instances), int)
+    for i, problem in enumerate(instances):
         try:
             design = co.solve(*problem)
         except co.Infeasible as error:
@@ -147,9 +88,23 @@ def test_the_solver_equals_brute_force_on_ten_thousand_instances():
         _, agent, server, limit_s, limit_j = problem
         assert design.delay_s <= limit_s and design.energy_j <= limit_j
         assert design.agent_hz <= agent.max_hz and design.server_hz <= server.max_hz
-    np.testing.assert_array_equal(found, brute_force(problems))
+    np.testing.assert_array_equal(found, brute_force(instances))
     assert 1500 < np.count_nonzero(found) < 9500  # both sides of the edge were seen
     assert (np.bincount(found, minlength=17) > 50).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**63))
+def test_the_solver_equals_brute_force_on_any_seed(seed):
+    instances = list(problems(20, seed))
+    assert [solved_bits(problem) for problem in instances] == brute_force(instances).tolist()
+
+
+def solved_bits(problem) -> int:
+    try:
+        return co.solve(*problem).bits
+    except co.Infeasible:
+        return 0
 
 
 def test_more_of_either_limit_never_gives_fewer_bits():
