@@ -109,6 +109,7 @@ def _sweeps(pyplot: Any, data: Data) -> Any:
                 capsize=2,
                 markersize=4,
                 linewidth=1,
+                zorder=3 if name == "proposed" else 2,
             )
         axes.set(
             xscale="log",

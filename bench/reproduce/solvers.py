@@ -170,8 +170,8 @@ def _section(count: int, results: list[Result], ways: Sequence[_Way] | None, pro
         ]
         differs = [
             f"Rounding to the nearest width, as printed, breaks T0 or E0 in {len(unsafe)} of {n} instances "
-            f"({len(unsafe) / n:.0%}), by up to {max(w.overrun for w in ways):.0%}: whenever it rounds up. "
-            "Rounded downward it never does.",
+            f"({len(unsafe) / n:.0%}), by up to {max(w.overrun for w in ways):.0%}: mostly where it rounds "
+            "up. Rounded downward it never does.",
             "The relaxation is not needed: the objective falls strictly with the width and does not depend "
             "on the clocks, so the largest feasible width is the optimum; a closed form tells for each width "
             "whether it is feasible.",
