@@ -272,7 +272,6 @@ class SupervisorNode(ManagedNode):
             stuck=sample.stuck,
         )
         self._publish(self._view, now_s)
-        fill_conditions(self.diagnostics, self._view)
         self._tell_mode(self._view)
 
     def _replan(self, link: Link, fallback: Any, now_s: float) -> None:
@@ -344,6 +343,7 @@ class SupervisorNode(ManagedNode):
             self._log.report(say.part("flight log"))
         if view is None:
             return
+        fill_conditions(say, view)
         fill_parts(say, view)
         self._reports += 1
         if self._reports % _GRAPH_EVERY != 1:
