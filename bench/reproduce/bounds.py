@@ -68,8 +68,8 @@ def run(effort: Effort, weights: NDArray[np.float32], of: str, tell: Callable[[i
         ],
         agrees=[
             f"D_L <= D(R) <= D_U at {held} of {len(rates)} rates.",
-            f"At R = {PAPERS_POINT[0]} D is {theirs:.4f}; {PAPERS_POINT[1]:.4f} in the paper, whose grid is not "
-            "given.",
+            f"At R = {PAPERS_POINT[0]} D is {theirs:.4f}; {PAPERS_POINT[1]:.4f} in the paper, whose grid is "
+            "not given.",
             _tightness(quantized),
         ],
         differs=[

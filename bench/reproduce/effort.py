@@ -35,5 +35,5 @@ class Effort:
     @classmethod
     def of(cls, quick: bool) -> Effort:
         if quick:
-            return cls(20, 5, 16, 4, 10, 5, 80, 10_000, 60)
+            return cls(20, 5, 16, 4, 10, 5, 60, 10_000, 60)
         return cls(20, 20, 100, 10, 100, 9, 300, 10_000, 10_000)
