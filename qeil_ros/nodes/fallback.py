@@ -288,6 +288,7 @@ class FallbackNode(ManagedNode):
         link, figures = self._link, self._link.figures(now_s)
         status = fallback_status(self._figures, state, reason, figures, link.restarts, self._server, now_s)
         status.header.stamp = self.get_clock().now().to_msg()
+        status.model_digest = self._folder.digest if self._folder else ""
         self._status.publish(status)
         return ()
 

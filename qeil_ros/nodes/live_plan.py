@@ -28,12 +28,14 @@ class LivePlan:
     Attributes:
         plan: the newest; None before the first.
         point: the one to ask for; None where nothing is feasible.
+        problem: why there is no point; empty where there is one, or before the first plan.
     """
 
     def __init__(self, file: PlanFile, dwell_s: float) -> None:
         self.file, self.dwell_s = file, dwell_s
         self.plan: Plan | None = None
         self.point: Planned | None = None
+        self.problem = ""
         self._planner = file.planner()
         self._since_s = math.inf  # a more demanding point has been the best since then
 
@@ -45,6 +47,13 @@ class LivePlan:
             link_up: whether the offboard computer can be counted on.
             budget: what the limits leave.
         """
+        if status is not None and status.model_digest not in ("", self.file.model_digest):
+            self.plan = self.point = None  # a plan is for no other model: the parameters hold
+            self.problem = (
+                f"made for a model of digest {self.file.model_digest[:12]}, the fallback runs "
+                f"{status.model_digest[:12]}: plan again, for this one"
+            )
+            return
         machines = self.file.machines
         if budget.c_per_w > 0:
             machines = replace(machines, thermal_c_per_w=budget.c_per_w)  # identified on this very robot
@@ -61,6 +70,7 @@ class LivePlan:
             )
         )
         self.point = self._settled(plan, now_s)
+        self.problem = plan.reason if self.point is None else ""
 
     def asked(self, own: OperatingPoint) -> list[OperatingPoint]:
         """What to ask of the guard, best first: the point, then the best of each other cut.

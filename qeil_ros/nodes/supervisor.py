@@ -266,6 +266,7 @@ class SupervisorNode(ManagedNode):
             link_reason=reason,
             fallback=fallback,
             plan=None if self._live is None else self._live.plan,
+            plan_problem="" if self._live is None else self._live.problem,
             predicted=None if self._live is None else self._live.predicted(verdict.point),
             distortion=self._recent_distortion(now_s),
             overrides=self.overrides.describe(now_s),

@@ -34,7 +34,8 @@ class View:
     Attributes:
         link, link_reason: as the fallback says.
         fallback: its last status; None where it is silent.
-        plan: the newest; None without a plan file.
+        plan: the newest; None without a plan file, or with one for another model.
+        plan_problem: why no planned point is asked for; empty where there is one, or no plan file.
         predicted: of a frame at the point in force; None where nothing is.
         distortion: as the encoder measured it of late.
         overrides: what an operator has set.
@@ -46,6 +47,7 @@ class View:
     link_reason: str
     fallback: Any
     plan: Plan | None
+    plan_problem: str
     predicted: Quantities | None
     distortion: float
     overrides: Sequence[str]
@@ -112,7 +114,7 @@ def status_message(view: View, point: Any) -> Any:
         strategy_available=[each.available for each in verdict.strategies],
         strategy_reasons=[each.reason for each in verdict.strategies],
         ramp=min(verdict.ramp, verdict.share),
-        plan="" if view.plan is None else view.plan.reason,
+        plan=view.plan_problem if view.plan is None else view.plan.reason,
         plan_feasible=view.plan is not None and view.plan.point is not None,
         reading_names=[reading.name for reading in readings],
         reading_values=[reading.value for reading in readings],
@@ -157,8 +159,7 @@ def fill_conditions(say: Diagnostics, view: View) -> None:
     silent = "the fallback is silent: link and answers are unknown" if view.fallback is None else ""
     say.condition("fallback", silent)
     say.condition("overrides", "; ".join(view.overrides))
-    infeasible = view.plan is not None and view.plan.point is None
-    say.condition("plan", f"plan: {view.plan.reason}" if infeasible and view.plan else "")
+    say.condition("plan", f"plan: {view.plan_problem}" if view.plan_problem else "")
 
 
 def fill_parts(say: Diagnostics, view: View) -> None:

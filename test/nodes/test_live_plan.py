@@ -48,6 +48,16 @@ def test_first_plan_is_the_files_own_point(live):
     assert live.predicted(replace(asked, feature_bits=2)) is None, "another point than the planned one"
 
 
+def test_a_plan_for_another_model_is_not_followed(live):
+    live.update(status(model_digest=live.file.model_digest), True, Budget(), 0.0)
+    assert live.point is not None and not live.problem
+    live.update(status(model_digest="0" * 64), True, Budget(), 1.0)
+    assert live.asked(OWN) == [OWN] and live.predicted(OWN) is None
+    assert "fallback runs 000000000000" in live.problem
+    live.update(status(model_digest=live.file.model_digest), True, Budget(), 2.0)
+    assert live.point is not None and not live.problem
+
+
 def test_link_down_leaves_what_the_robot_does_alone(live):
     live.update(status(), False, Budget(), 0.0)
     asked = live.asked(OWN)[0]
