@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import psutil
-import yaml
-
 from qeil_ros.models.folder import ModelFolder
-from qeil_ros.resources import share_dir
 
-from . import failover_link, failover_plot, thermal
+from . import failover_calm, failover_link, failover_plot, thermal
 from .data import data_dir
 from .failover_cuts import KINDS, LEAST_CUT_S, MOST_CUT_S, Cutter, cut_all, share_out
 from .fleet import Fleet, Robot
-from .harness import Report, Result, at_least, at_most, figure, input_file, median, percentile
+from .harness import Report, Result, at_most, figure, input_file, median, percentile
 from .progress import stage
 from .robot_log import LOCAL, NONE, OFFBOARD, CutOutcome, Promises, RobotLog, outcomes, promises
 from .ros import BenchError
@@ -38,13 +32,8 @@ SEED = 7
 CUTS = 1000
 MOST_NOTICED_MS = 300.0
 MOST_BACK_S = 2.0
-MOST_SUPERVISOR_PERCENT = 1.0
-MOST_SUPERVISOR_MB = 60.0
-LEAST_SUPERVISOR_HZ = 5.0
-MOST_ADDED_MS = 1.0
 # A cut that is over before the silence counts as one need not be noticed.
 SURELY_NOTICED_S = 0.4
-_START_TIMEOUT_S = 90.0
 
 
 def run(quick: bool) -> Report:
@@ -52,6 +41,8 @@ def run(quick: bool) -> Report:
     folder = ModelFolder.load(MODEL)
     jpegs = recording(MODEL)
     robots = [Robot(name) for name in (*names, failover_link.ROBOT)]
+    with stage("one robot, nothing wrong"):
+        calm = failover_calm.results(MODEL, jpegs, quick)
     results: list[Result] = []
     with (
         ThreadPoolExecutor(1) as pool,
@@ -62,18 +53,17 @@ def run(quick: bool) -> Report:
             with stage(f"starting {len(robots)} robots and their servers"):
                 _wait_until_well(fleet, watch)
             heat_results = heat.result()
-            with stage(f"{cuts} cuts") as tell, _burden(fleet, names) as burden:
+            with stage(f"{cuts} cuts") as tell:
                 start_s = time.monotonic()
                 cutters = cut_all(fleet, watch, share_out(cuts, names, SEED), tell)
                 end_s = time.monotonic()
             time.sleep(2 * DEADLINE_S)  # the last frames have their time
         with watch.lock:
             judged = [_judge(watch.logs[c.robot], c, start_s, end_s) for c in cutters]
-        results += _cut_results(judged, [watch.logs[name] for name in names])
-        results += burden.results()
+        results += _cut_results(judged)
         with stage("weak links"):
             results += failover_link.results(fleet, jpegs, DEADLINE_S, quick)
-    results += heat_results
+    results += [*calm, *heat_results]
     config = {
         "quick": quick,
         "model": MODEL,
@@ -104,7 +94,9 @@ def _recorded(folder: ModelFolder) -> list[Path]:
 def _wait_until_well(fleet: Fleet, watch: Watch) -> None:
     try:
         for name in watch.logs:
-            watch.until(partial(watch.well, name, 10), _START_TIMEOUT_S, f"{name} answered by its server")
+            watch.until(
+                partial(watch.well, name, 10), failover_calm.START_TIMEOUT_S, f"{name} answered by its server"
+            )
     except BenchError as error:
         raise BenchError(f"{error}\n{fleet.last_words()}") from error
 
@@ -131,7 +123,7 @@ def _judge(log: RobotLog, cutter: Cutter, start_s: float, end_s: float) -> Judge
     return promises(log, DEADLINE_S, start_s, end_s), outcomes(log, cutter.cuts, end_s)
 
 
-def _cut_results(judged: Sequence[Judged], logs: Sequence[RobotLog]) -> Iterator[Result]:
+def _cut_results(judged: Sequence[Judged]) -> Iterator[Result]:
     kept = [promised for promised, _ in judged]
     every = [outcome for _, outcomes_ in judged for outcome in outcomes_]
     sources: Counter[int] = Counter()
@@ -163,69 +155,3 @@ def _cut_results(judged: Sequence[Judged], logs: Sequence[RobotLog]) -> Iterator
     yield at_most("back_slowest", max(back_s, default=math.nan), "s", MOST_BACK_S)
     yield at_most("flaps", float(sum(o.flaps for o in every)), "", 0)
     yield figure("strays", float(sum(o.strays for o in every)), "changes")
-    yield from _added_results(logs, every)
-
-
-def _added_results(logs: Sequence[RobotLog], every: Sequence[CutOutcome]) -> Iterator[Result]:
-    """What the fallback adds to an answer that came in time, while all is well."""
-    inside_ms, outside_ms = [], []
-    for log in logs:
-        for answer in log.answers:
-            frame = log.frames[answer.stamp_ns]
-            # A spare that had to wait for its turn was not simply passed on.
-            if answer.source == OFFBOARD and answer.reason == "offboard in time":
-                inside_ms.append(answer.added_s * 1e3)
-                outside_ms.append((answer.seen_s - frame.offboard_s) * 1e3)
-    yield figure("fallback_added_p50", median(inside_ms), "ms")
-    yield at_most("fallback_added_p99", percentile(inside_ms, 99), "ms", MOST_ADDED_MS)
-    seen = [ms for ms in outside_ms if not math.isnan(ms)]
-    yield figure("fallback_added_seen_p50", median(seen), "ms")
-    yield figure("fallback_added_seen_p99", percentile(seen, 99), "ms")
-
-
-class _Burden:
-    """What the supervisors take of the machine."""
-
-    def __init__(self) -> None:
-        self.percent: list[float] = []
-        self.most_mb = 0.0
-
-    def results(self) -> Iterator[Result]:
-        percent = max(self.percent, default=math.nan)
-        yield at_most("supervisor_cpu", percent, "% of a core", MOST_SUPERVISOR_PERCENT)
-        yield at_most("supervisor_memory", self.most_mb or math.nan, "MB", MOST_SUPERVISOR_MB)
-        config = yaml.safe_load((share_dir() / "config" / "robot.yaml").read_text())
-        period_s = config["/**/supervisor"]["ros__parameters"]["period_s"]
-        yield at_least("supervisor_rate", 1 / period_s, "Hz", LEAST_SUPERVISOR_HZ)
-
-
-@contextmanager
-def _burden(fleet: Fleet, names: Sequence[str]) -> Iterator[_Burden]:
-    """Processor time over the whole span, and the most memory that was resident at any second of it."""
-    burden = _Burden()
-    processes = [psutil.Process(fleet.pid(name, "supervisor")) for name in names]
-    before = [_cpu_s(process) for process in processes]
-    start_s, over = time.monotonic(), threading.Event()
-
-    def look() -> None:
-        while not over.wait(1.0):
-            sizes = [process.memory_info().rss * 1e-6 for process in processes if process.is_running()]
-            burden.most_mb = max([burden.most_mb, *sizes])
-
-    looking = threading.Thread(target=look, daemon=True)
-    looking.start()
-    try:
-        yield burden
-    finally:
-        over.set()
-        looking.join()
-    span_s = time.monotonic() - start_s
-    for process, spent_s in zip(processes, before, strict=True):
-        if not process.is_running():
-            raise BenchError(f"a supervisor has ended:\n{fleet.last_words()}")
-        burden.percent.append(100 * (_cpu_s(process) - spent_s) / span_s)
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)

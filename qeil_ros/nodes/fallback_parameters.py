@@ -43,7 +43,7 @@ class FallbackParameters(NodeParameters):
         high=4096,
     )
     heartbeat_timeout_s: float = parameter(
-        0.3,
+        0.26,
         "silence after which the offboard computer counts as lost [s]; three of its periods if that is less; "
         f"{_NEXT_ACTIVATE}",
         low=0.02,
