@@ -6,7 +6,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -44,15 +43,11 @@ def run(quick: bool) -> Report:
     with stage("one robot, nothing wrong"):
         calm = failover_calm.results(MODEL, jpegs, quick)
     results: list[Result] = []
-    with (
-        ThreadPoolExecutor(1) as pool,
-        Fleet(robots, beyond=failover_link.peer_commands(MODEL), model=MODEL, seed=SEED) as fleet,
-    ):
+    heat = _heat_results()
+    with Fleet(robots, beyond=failover_link.peer_commands(MODEL), model=MODEL, seed=SEED) as fleet:
         with Watch(names, jpegs, RATE_HZ) as watch:
-            heat = pool.submit(_heat_results, quick)  # while the nodes start, and before anything is timed
             with stage(f"starting {len(robots)} robots and their servers"):
                 _wait_until_well(fleet, watch)
-            heat_results = heat.result()
             with stage(f"{cuts} cuts") as tell:
                 start_s = time.monotonic()
                 cutters = cut_all(fleet, watch, share_out(cuts, names, SEED), tell)
@@ -63,7 +58,7 @@ def run(quick: bool) -> Report:
         results += _cut_results(judged)
         with stage("weak links"):
             results += failover_link.results(fleet, jpegs, DEADLINE_S, quick)
-    results += [*calm, *heat_results]
+    results += [*calm, *heat]
     config = {
         "quick": quick,
         "model": MODEL,
@@ -101,15 +96,15 @@ def _wait_until_well(fleet: Fleet, watch: Watch) -> None:
         raise BenchError(f"{error}\n{fleet.last_words()}") from error
 
 
-def _heat_results(quick: bool) -> list[Result]:
-    """Of the benchmark `thermal`, what has a target, and how hot it would have been."""
+def _heat_results() -> list[Result]:
+    """Of a short run of the benchmark `thermal`, what has a target, and how hot it would have been."""
     try:
         data_dir()
     except BenchError:  # without the recordings nothing was shown, so the target was missed
         return [at_most("heat_over_guarded", math.nan, "samples", 0)]
     return [
         replace(result, name=f"heat_{result.name}")
-        for result in thermal.results(quick)
+        for result in thermal.results(quick=True)
         if result.target or result.name.endswith("_over_uncontrolled")
     ]
 

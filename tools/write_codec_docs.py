@@ -16,7 +16,9 @@ from typing import Any
 REPO = Path(__file__).resolve().parents[1]
 RECORDED = REPO / "bench" / "results" / "codec.json"
 PAGE = REPO / "docs" / "codec.md"
-BEGIN, END = "<!-- figures: begin -->\n", "<!-- figures: end -->\n"
+sys.path.insert(0, str(REPO))
+
+from tools.marked import replaced  # noqa: E402  this file is run as a script, too
 
 _SIZED_BITS = 4
 
@@ -35,11 +37,7 @@ def figures(record: Mapping[str, Any]) -> str:
 
 def page(text: str, record: Mapping[str, Any]) -> str:
     """The page with the figures in place of those it has. ValueError: it lacks the marks."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page lacks {BEGIN.strip()!r} or {END.strip()!r}")
-    return before + begin + figures(record) + end + after
+    return replaced(text, figures(record))
 
 
 def _head(record: Mapping[str, Any]) -> Iterator[str]:
