@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from qeil_ros.cli import messages
-from qeil_ros.cli.bag.storage import definition_text, type_hash
+from qeil_ros.cli.bag.storage import type_hash
 from qeil_ros.cli.errors import CliError
 from qeil_ros.cli.param_values import from_python, from_yaml, nested, pairs_for, to_python
 from qeil_ros.cli.ros import absolute, hidden, load_interface
+from qeil_ros.nodes.message_text import definition_text
 
 
 @pytest.mark.parametrize(
