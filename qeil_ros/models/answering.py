@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from .folder import ModelFolder, Split
 from .parts import check_tensor
 from .runtime import Runtime, zeros
+from .sampling import Sampling, draw_tokens
 from .schema import ModelError
-from .tasks import Answer
+from .tasks import Answer, SampleReader
 
 __all__ = ["Answering", "AnsweringPart", "read_words"]
 
@@ -30,6 +31,20 @@ class Answering(Protocol):
 
         Raises:
             ValueError: the features have another shape or dtype.
+        """
+        ...
+
+    @property
+    def can_sample(self) -> bool:
+        """Whether its answers are built of tokens, which may be drawn."""
+        ...
+
+    def sample(self, features: NDArray[Any], sampling: Sampling) -> list[Answer]:
+        """One drawn answer per row of `features`; rows with the same features draw apart.
+
+        Raises:
+            ValueError: the features have another shape or dtype.
+            ModelError: its answers cannot be drawn.
         """
         ...
 
@@ -79,12 +94,39 @@ class AnsweringPart:
         Raises:
             ValueError: the features have another shape or dtype.
         """
+        return self._reader.answers(self._forward, self._checked(features))
+
+    @property
+    def can_sample(self) -> bool:
+        """Whether its answers are built of tokens, which may be drawn."""
+        return isinstance(self._reader, SampleReader)
+
+    def sample(self, features: NDArray[Any], sampling: Sampling) -> list[Answer]:
+        """One drawn answer per row of `features`; rows with the same features draw apart.
+
+        Raises:
+            ValueError: the features have another shape or dtype.
+            ModelError: its answers cannot be drawn.
+        """
+        reader = self._reader
+        if not isinstance(reader, SampleReader):
+            raise ModelError(
+                f"{self._runtime.path}: its answers cannot be drawn; only text, token by token, can"
+            )
+        generator = np.random.default_rng(sampling.seed)
+
+        def choose(logits: NDArray[Any]) -> NDArray[np.int64]:
+            return draw_tokens(logits, sampling.temperature, generator)
+
+        return reader.samples(self._forward, self._checked(features), choose)
+
+    def _checked(self, features: NDArray[Any]) -> NDArray[Any]:
         if features.shape[1:] != self.split.shape or features.dtype != self.split.dtype or not len(features):
             raise ValueError(
                 f"want features [B, {', '.join(map(str, self.split.shape))}] of {self.split.dtype}, "
                 f"got {list(features.shape)} of {features.dtype}"
             )
-        return self._reader.answers(self._forward, features)
+        return features
 
     def _forward(self, features: NDArray[Any], extra: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         size = self.max_batch

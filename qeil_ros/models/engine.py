@@ -12,6 +12,7 @@ the node `co_inference` then takes its name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import entry_points
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from .answering import Answering, AnsweringPart
 from .folder import ModelFolder
+from .sampling import Sampling
 from .schema import ModelError
 from .tasks import Answer
 
@@ -37,11 +39,14 @@ class Engine(Protocol):
     depth: int
     """Batches it can hold at a time. More are not submitted: frames wait where deadlines count."""
 
-    def submit(self, split: str, features: NDArray[Any]) -> Future[list[Answer]]:
+    def submit(
+        self, split: str, features: NDArray[Any], deadline_s: float = math.inf
+    ) -> Future[list[Answer]]:
         """One answer per row of `features`, later; an exception where the model failed.
 
         `features` is [B, *shape] of the cut, or [B, frames, *shape] for a model that answers for several
-        frames. The future must end, by an answer or a time-out of the engine's own: stopping waits for it.
+        frames. The earliest of their deadlines, on the monotonic clock [s], is for engines that can make use
+        of it. The future must end, by an answer or a time-out of the engine's own: stopping waits for it.
         """
         ...
 
@@ -61,8 +66,18 @@ class _Worker:
         self.device = next(iter(self._parts.values())).device
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="server-part")
 
-    def submit(self, split: str, features: NDArray[Any]) -> Future[list[Answer]]:
+    @property
+    def can_sample(self) -> bool:
+        """Whether `sample` has anything to draw, whatever the cut."""
+        return all(part.can_sample for part in self._parts.values())
+
+    def submit(
+        self, split: str, features: NDArray[Any], deadline_s: float = math.inf
+    ) -> Future[list[Answer]]:
         return self._worker.submit(self._parts[split].run, features)
+
+    def sample(self, split: str, features: NDArray[Any], sampling: Sampling) -> Future[list[Answer]]:
+        return self._worker.submit(self._parts[split].sample, features, sampling)
 
     def close(self) -> None:
         self._worker.shutdown(wait=True, cancel_futures=True)

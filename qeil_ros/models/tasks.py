@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ ReadWords = Callable[[str, str], list[str]]
 
 Forward = Callable[[NDArray[Any], Mapping[str, NDArray[Any]]], NDArray[Any]]
 """(features [B, ...], further inputs by name, batch first) -> output [B, ...]."""
+
+Choose = Callable[[NDArray[Any]], NDArray[np.int64]]
+"""Logits [B, V] -> the token of each row [B]."""
 
 
 @dataclass
@@ -165,6 +168,14 @@ GENERATE_DTYPES = ("auto", "float32", "float16", "bfloat16")
 Task = CaptionTask | ClassifyTask | DetectTask | EmbedTask | GenerateTask
 
 
+@runtime_checkable
+class SampleReader(Protocol):
+    """A reader whose answers are built of tokens, which may be drawn."""
+
+    def samples(self, forward: Forward, features: NDArray[Any], choose: Choose) -> list[Answer]:
+        """As `answers`, with tokens that `choose` draws."""
+
+
 class Captioner:
     def __init__(self, task: CaptionTask, words: list[str]) -> None:
         self._task, self._words = task, words
@@ -174,6 +185,13 @@ class Captioner:
 
         The confidence is the mean of the chosen tokens' probabilities, the end token's included.
         """
+        return self._search(forward, features, lambda logits: np.asarray(logits.argmax(axis=1), np.int64))
+
+    def samples(self, forward: Forward, features: NDArray[Any], choose: Choose) -> list[Answer]:
+        """The same with tokens that `choose` draws; the confidence is still the model's at temperature 1."""
+        return self._search(forward, features, choose)
+
+    def _search(self, forward: Forward, features: NDArray[Any], choose: Choose) -> list[Answer]:
         task = self._task
         count = len(features)
         captions: list[list[str]] = [[] for _ in range(count)]
@@ -187,7 +205,7 @@ class Captioner:
                     f"the captioning part gave logits {logits.shape}, want {(len(rows), len(self._words))}: "
                     f"one per line of {task.vocabulary}"
                 )
-            chosen = logits.argmax(axis=1)
+            chosen = choose(logits)
             chance = np.take_along_axis(softmax(logits), chosen[:, None], axis=1)[:, 0]
             going = chosen != task.end
             for row, token, p in zip(rows, chosen, chance, strict=True):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .extras import require
 from .folder import ModelFolder, Split
 from .runtime import zeros
+from .sampling import Sampling
 from .schema import ModelError
 from .tasks import Answer, GenerateTask
 
@@ -98,27 +99,35 @@ class ServedModel:
         self._prompt = family.prompt(self._model, self._tokenizer, task.prompt)
         self._one_at_a_time = threading.Lock()
 
-    def generate(self, cut: str, features: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def generate(
+        self, cut: str, features: NDArray[Any], sampling: Sampling | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Token ids [B, T] of the answers and each one's probability; behind an answer's end that is NaN.
 
         Args:
             features: [B, *shape] of the cut, or [B, frames, *shape].
+            sampling: draws the tokens, from all of them unless the options say otherwise; None: as the
+                options say.
 
         Raises:
             ModelError: an option has a value that `generate` refuses.
         """
         import torch
 
-        beams = self.task.options.get("num_beams", 1) != 1
+        options = self._options(sampling)
+        beams = options.get("num_beams", 1) != 1
         given = torch.tensor(np.ascontiguousarray(features)).to(self._torch_device, self._dtype)
         prompt = torch.tensor([self._prompt] * len(features), device=self._torch_device)
-        with self._one_at_a_time, torch.inference_mode():
+        gpus = [self._torch_device] if self._torch_device.type == "cuda" else []
+        with self._one_at_a_time, torch.inference_mode(), torch.random.fork_rng(gpus, sampling is not None):
+            if sampling is not None:
+                torch.manual_seed(sampling.seed)
             try:
                 made = self._family.generate(
                     self._views[cut],
                     given,
                     prompt,
-                    **self.task.options,
+                    **options,
                     return_dict_in_generate=True,
                     output_scores=beams,
                     output_logits=not beams,
@@ -136,9 +145,17 @@ class ServedModel:
             chance = log.float().exp().cpu().numpy()
         return self._until_end(ids.cpu().numpy(), chance)
 
-    def answers(self, cut: str, features: NDArray[Any]) -> list[Answer]:
+    def _options(self, sampling: Sampling | None) -> dict[str, Any]:
+        options: dict[str, Any] = dict(self.task.options)
+        if sampling is None:
+            return options
+        # generate's own default is to draw from the 50 likeliest tokens only.
+        drawn = {"do_sample": True, "num_beams": 1, "temperature": sampling.temperature}
+        return {"top_k": 0, **options, **drawn}
+
+    def answers(self, cut: str, features: NDArray[Any], sampling: Sampling | None = None) -> list[Answer]:
         """One answer per row; its confidence is the mean of its tokens' probabilities, the end's included."""
-        ids, chance = self.generate(cut, features)
+        ids, chance = self.generate(cut, features, sampling)
         texts = self._tokenizer.batch_decode(ids, skip_special_tokens=True)
         return [
             Answer(text=text.strip(), confidence=float(row[row == row].mean()))
@@ -184,6 +201,15 @@ class GeneratingPart:
             ValueError: the features have another shape or dtype.
         """
         return self.model.answers(self.split.name, self._checked(features))
+
+    @property
+    def can_sample(self) -> bool:
+        """It always can: its answers are built of tokens."""
+        return True
+
+    def sample(self, features: NDArray[Any], sampling: Sampling) -> list[Answer]:
+        """As `run`, each row's answer drawn at random."""
+        return self.model.answers(self.split.name, self._checked(features), sampling)
 
     def token_ids(self, features: NDArray[Any]) -> NDArray[np.int64]:
         """The token ids [B, T] behind the answers, for comparisons."""

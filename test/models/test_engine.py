@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 from concurrent.futures import Future
 
 import numpy as np
@@ -28,7 +29,7 @@ class Elsewhere:
     def __init__(self, folder, *, threads, device):
         self.splits = list(folder.splits)
 
-    def submit(self, split, features):
+    def submit(self, split, features, deadline_s=math.inf):
         done: Future[list[Answer]] = Future()
         done.set_result([Answer(text="from elsewhere")] * len(features))
         return done

@@ -23,6 +23,7 @@ from qeil_ros.models.engine import TransformersEngine  # noqa: E402
 from qeil_ros.models.export import Local, Order, export  # noqa: E402
 from qeil_ros.models.folder import ModelError, ModelFolder, file_sha256  # noqa: E402
 from qeil_ros.models.pipeline import AgentPipeline  # noqa: E402
+from qeil_ros.models.sampling import Sampling  # noqa: E402
 from qeil_ros.models.transformers_part import GeneratingPart  # noqa: E402
 
 
@@ -149,6 +150,24 @@ def test_the_confidence_is_the_mean_of_the_tokens_probabilities(sources, exporte
             logits = model(pixel_values=torch.tensor(pixels[row : row + 1]), input_ids=text).logits
         chance = logits.softmax(-1)[0, len(prompt) - 1 : -1].gather(-1, torch.tensor(tokens)[:, None])
         assert answer.confidence == pytest.approx(float(chance.mean()), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["git", "t5"])
+def test_answers_are_drawn(exported, name):
+    folder = exported(name)
+    (split,) = folder.splits.values()
+    part = folder.server()
+    (one,) = features_of(folder, split.name, pictures(folder, 1))
+    rows = np.stack([one] * 12)
+    before = torch.random.get_rng_state()
+    drawn = [answer.text for answer in part.sample(rows, Sampling(1.0, seed=3))]
+    assert torch.equal(torch.random.get_rng_state(), before), "other users of torch draw what they would have"
+    assert len(set(drawn)) > 3
+    assert drawn == [answer.text for answer in part.sample(rows, Sampling(1.0, seed=3))]
+    greedy = part.run(one[None])[0]
+    cold = part.sample(rows, Sampling(0.001, seed=3))
+    assert {answer.text for answer in cold} == {greedy.text}
+    assert cold[0].confidence == pytest.approx(greedy.confidence, abs=1e-5)
 
 
 def test_options_and_prompt_reach_generate(sources, same_graphs, tmp_path):

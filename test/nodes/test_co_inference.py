@@ -238,7 +238,7 @@ class GateEngine(OnnxEngine):
         self.sizes: list[int] = []
         self.closed = False
 
-    def submit(self, split, features):
+    def submit(self, split, features, deadline_s=math.inf):
         self.sizes.append(len(features))
         done: Future = Future()
 

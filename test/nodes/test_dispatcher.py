@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import threading
 import time
 from concurrent.futures import Future
@@ -21,7 +22,7 @@ class HandEngine:
     def __init__(self):
         self.batches: list[tuple[np.ndarray, Future]] = []
 
-    def submit(self, split, features):
+    def submit(self, split, features, deadline_s=math.inf):
         future: Future = Future()
         self.batches.append((features, future))
         return future
@@ -37,8 +38,8 @@ class HandEngine:
 class EagerEngine(HandEngine):
     """Answers before `submit` returns."""
 
-    def submit(self, split, features):
-        future = super().submit(split, features)
+    def submit(self, split, features, deadline_s=math.inf):
+        future = super().submit(split, features, deadline_s)
         self.answer()
         return future
 
@@ -137,7 +138,7 @@ def test_only_unreadable_frames_leave_the_engine_free(start):
 
 
 class BrokenEngine(HandEngine):
-    def submit(self, split, features):
+    def submit(self, split, features, deadline_s=math.inf):
         raise RuntimeError("no memory")
 
 
