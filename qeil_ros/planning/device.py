@@ -2,6 +2,10 @@
 
 `qeil profile` measures one and writes it; `config/devices` has some from data sheets. A model that was timed
 is planned with its own times; any other one by counting operations, at the speed of the machine's clocks.
+
+The same file may list the devices inside the machine, among which a placement of layers chooses: `qeil
+devices` finds and measures those. The two say different things of a machine: a profile is the machine as one
+end of a link, at each clock it can be told to keep; a record is one processor of it at its highest.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from typing import Literal
 
 from . import plain
 from .cost import Side, WidthCurve
+from .placement.devices import Record, Wire
 from .plain import FileError
 from .planner import Machines
 
@@ -166,6 +171,7 @@ class Device:
             as with our kernels.
         thermal_c_per_w: what a watt heats it by in the long run [K/W]; 0: not known.
         server: the machine that goes with it, where the profile is of a pair.
+        devices: inside it, for placements; empty: not listed. wire: between any two of them.
     """
 
     name: str
@@ -178,8 +184,13 @@ class Device:
     thermal_c_per_w: float = 0.0
     models: tuple[ModelTimes, ...] = ()
     server: Device | None = None
+    devices: tuple[Record, ...] = ()
+    wire: Wire | None = None
 
     def __post_init__(self) -> None:
+        inside = [record.name for record in self.devices]
+        if len(set(inside)) != len(inside):
+            raise ValueError(f"devices {inside}; want different names")
         names = [clock.name for clock in self.clocks]
         if not 1 <= len(names) <= 32 or len(set(names)) != len(names):
             raise ValueError(f"clocks {names}; want 1 to 32 of different names")

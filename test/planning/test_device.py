@@ -16,6 +16,7 @@ from qeil_ros.planning.device import Clock, Device, FileError, ModelTimes, Power
 from qeil_ros.planning.link import Link
 
 PRESETS = sorted((REPO / "config" / "devices").glob("*.yaml"))
+PLANNED = [path for path in PRESETS if path.stem != "paper_a"]  # that one lists devices and nothing else
 STATED = Power("stated", "modelled", 3.0)
 
 
@@ -103,7 +104,7 @@ def test_the_generic_ones_and_the_papers_are_there() -> None:
     assert {path.stem for path in PRESETS} >= {"paper_b", "jetson_agx_orin", "raspberry_pi_5"}
 
 
-@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PLANNED, ids=lambda path: path.stem)
 def test_a_preset_states_speed_and_power_and_where_they_come_from(path: Path) -> None:
     device = profiles.read(path)
     for machine in filter(None, (device, device.server)):
