@@ -30,6 +30,7 @@ class Stop(Enum):
     TIME = "the next sample would exceed the time limit"
     ACCEPTED = "the verifier accepted an answer"
     AGREED = "the answers agree"
+    OTHERS = "other questions wait"
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,11 @@ class SampleLoop(Generic[Answer]):
         self._measured = False
         self._answers: list[Answer] = []
         self._accepted: Answer | None = None
+        self._ended: Stop | None = None
+
+    def end(self, why: Stop) -> None:
+        """No further sample is to be drawn, for a reason of the caller's; the first one is all the same."""
+        self._ended = why
 
     def stop(self) -> Stop | None:
         """Why there is to be no further sample; None: draw one."""
@@ -115,7 +121,26 @@ class SampleLoop(Generic[Answer]):
             return Stop.TIME
         if budget.certainty < 1 and certainty(self._answers) >= budget.certainty:
             return Stop.AGREED
-        return None
+        return self._ended
+
+    def room(self, together: int) -> int:
+        """How many samples may be drawn at once, `together` at most; 0: `stop` says why.
+
+        The first one is drawn alone unless its cost is expected: nobody knows yet what one takes.
+        """
+        if self.stop() is not None:
+            return 0
+        budget, drawn = self.budget, len(self._answers)
+        if not drawn and not (self._next_j or self._next_s):
+            return 1
+        room = min(together, budget.samples - drawn)
+        for limit, spent, each in (
+            (budget.energy_j, self.energy_j, self._next_j),
+            (budget.latency_s, self.latency_s, self._next_s),
+        ):
+            if each > 0 and limit < math.inf:
+                room = min(room, math.floor((limit - spent) / each + 1e-9))
+        return max(1, room)
 
     def drew(self, answer: Answer, energy_j: float, took_s: float, *, accepted: bool = False) -> None:
         """A sample was drawn.

@@ -82,6 +82,31 @@ def test_a_budget_is_exceeded_by_less_than_one_samples_surprise(costs, energy_j,
         assert sum(drawn) + max(drawn) > energy_j
 
 
+def test_samples_drawn_together_stay_within_the_budget():
+    loop = SampleLoop(Budget(20, energy_j=5.5, latency_s=100.0))
+    assert loop.room(8) == 1, "what one takes is not known"
+    loop.drew("a", 1.0, 0.1)
+    assert loop.room(8) == 4 and loop.room(3) == 3
+    for _ in range(4):
+        loop.drew("a", 1.0, 0.1)
+    assert loop.room(8) == 0 and loop.stop() == Stop.ENERGY
+    hurried = SampleLoop(Budget(20, latency_s=0.45))
+    hurried.drew("a", 1.0, 0.1)
+    assert hurried.room(8) == 3
+    assert SampleLoop(Budget(2), expected_j=1.0).room(8) == 2
+    few = SampleLoop(Budget(3))
+    few.drew("a", math.nan, math.nan)
+    assert few.room(8) == 2
+
+
+def test_the_caller_can_end_it_but_for_the_first_sample():
+    loop = SampleLoop(Budget(20))
+    loop.end(Stop.OTHERS)
+    assert loop.room(4) == 1
+    loop.drew("a", 1.0, 1.0)
+    assert loop.outcome().stop == Stop.OTHERS
+
+
 @given(st.integers(0, 30), st.integers(0, 30))
 def test_certainty_is_the_beta_distributions(first, second):
     answers = ["a"] * first + ["b"] * second
