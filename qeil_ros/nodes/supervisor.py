@@ -130,10 +130,11 @@ class SupervisorNode(ManagedNode):
                 FallbackStatus, "fallback/status", informed(self._on_fallback), qos.LATEST
             )
         )
-        # As bytes: most of what comes is for others, or for the log alone.
-        self._inputs.append(
-            self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10, raw=True)
-        )
+        if self._log is not None or self._live is not None:  # nobody else asks for what is in there
+            # As bytes: most of what comes is for others, or for the log alone.
+            self._inputs.append(
+                self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10, raw=True)
+            )
         if params.battery:
             self._inputs.append(
                 self.create_subscription(

@@ -211,7 +211,9 @@ class Parameters(NodeParameters):
         0.0, "power that one busy core adds, for the power model [W]", low=0.0, high=1000.0
     )
     horizon_s: float = parameter(10.0, "how far forecasts look ahead [s]", low=0.1, high=3600.0)
-    encoder: str = parameter("encoder", "name of the encoder node, whose measured distortion is reported")
+    encoder: str = parameter(
+        "encoder", "name of the encoder node, whose measured distortion a plan or a flight log asks for"
+    )
     sysfs_root: str = parameter(
         "/sys", f"where to look for temperatures, power and clocks; {_NEXT_CONFIGURE}"
     )

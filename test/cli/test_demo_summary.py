@@ -69,6 +69,15 @@ def test_images_that_are_held_to_a_rate_are_told_from_those_that_were_replaced()
     assert "2 replaced by newer ones" in fault
 
 
+def test_a_few_images_that_the_encoder_left_out_fail_no_run() -> None:
+    ledger = played(18)
+    ledger.image(5_000, 2.0)
+    summary = summary_of(ledger)
+    assert (summary.missing, summary.superseded, summary.faults) == (1, 1, [])
+    ledger.features(5_000, 2.01, 1000, 4)  # now it is a frame, and one without an answer
+    assert len(summary_of(ledger).faults) == 1
+
+
 def test_the_order_in_which_topics_are_seen_does_not_matter() -> None:
     ledger = Ledger(FIRST_NS)
     ledger.answer(FIRST_NS, answer(0.1))

@@ -183,8 +183,8 @@ def test_limit_that_nobody_can_watch_is_an_error(world, tmp_path):
     assert world.report().level == DiagnosticStatus.ERROR
 
 
-def test_measured_distortion_comes_from_the_encoder(world):
-    world.start()
+def test_measured_distortion_comes_from_the_encoder(world, tmp_path):
+    world.start(flight_log=str(tmp_path))  # without a log and a plan nobody needs it
     reports = world.graph.publisher(DiagnosticArray, "/diagnostics")
     sent = DiagnosticArray(
         status=[

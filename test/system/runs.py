@@ -54,7 +54,7 @@ def check_promises(run: DemoRun) -> None:
     """What holds however busy the machine is.
 
     Only one thing is left to the machine: that an image is replaced by a newer one before it is encoded,
-    which is what a depth of one means. The exit code must then say that it happened.
+    which is what a depth of one means. Only when it happens often is the run a failed one.
     """
     summary = run.summary
     assert summary, run.output

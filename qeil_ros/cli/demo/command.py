@@ -49,8 +49,8 @@ def demo(
     """Play a recording through the whole graph and show who answered, how fast and how right.
 
     Starts encoder, co-inference, fallback and supervisor as separate processes on this machine.
-    Exit code 0: every image got exactly one answer by its deadline; 1: not so; 2: it could not be
-    carried out; 130: interrupted.
+    Exit code 0: every image got exactly one answer by its deadline, but for at most one in ten that the
+    encoder left out because newer ones came; 1: not so; 2: it could not be carried out; 130: interrupted.
     """
     from rich.console import Console
 

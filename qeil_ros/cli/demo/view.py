@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qeil_ros.cli.demo.ledger import Ledger
-from qeil_ros.cli.demo.summary import Percentiles, Summary
+from qeil_ros.cli.demo.summary import Percentiles, Summary, missing_text
 
 SHOWN_TIMES = ("encode", "transfer", "inference", "total")
 STYLES = {"offboard": "green", "local": "yellow", "none": "red"}
@@ -130,8 +130,10 @@ def summary_tables(summary: Summary) -> Group:
     if summary.faults:
         verdict = Text("FAILED: " + "; ".join(summary.faults), style="bold red")
     else:
+        what = "frame" if summary.missing else "image"
+        text = f"every {what} got exactly one answer within {summary.deadline_s * 1e3:.0f} ms"
         verdict = Text(
-            f"every image got exactly one answer within {summary.deadline_s * 1e3:.0f} ms", style="bold green"
+            "; ".join([text, missing_text(summary)] if summary.missing else [text]), style="bold green"
         )
     return Group(Text(), table, Text(), latency_table(_latencies(summary)), Text(), verdict)
 
