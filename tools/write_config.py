@@ -32,7 +32,7 @@ FILES = {
     ),
 }
 # Given by the launch files.
-LAUNCHED = {"autostart", "model", "image_transport", "robots"}
+LAUNCHED = {"autostart", "flight_log", "image_transport", "model", "plan", "robots"}
 
 
 def parameters_of(node: str) -> type[NodeParameters]:
