@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from .tasks import Answer
 
-__all__ = ["SampleEngine", "Sampling", "draw_tokens"]
+__all__ = ["Drawn", "SampleEngine", "Sampling", "draw_tokens"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,24 @@ class Sampling:
             raise ValueError(f"temperature is {self.temperature}; want above 0, 100 at most")
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}; want 0 or more")
+
+
+@dataclass
+class Drawn(Answer):
+    """The chosen answer, and what it took. Its confidence is that of its own tokens, whatever the others say.
+
+    Attributes:
+        samples: that were drawn for it. agreeing: those that say the same, itself included.
+        energy_j: that the model took for all of them [J]; NaN where nothing meters it.
+        energy_source: what that rests on.
+        energy_quality: one of InferenceResult.QUALITY_*.
+    """
+
+    samples: int = 0
+    agreeing: int = 0
+    energy_j: float = math.nan
+    energy_source: str = ""
+    energy_quality: int = 0
 
 
 @runtime_checkable

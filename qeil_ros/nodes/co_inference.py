@@ -19,26 +19,28 @@ from typing import Any
 
 from rclpy.clock import Clock, ClockType
 
-from qeil_ros.codec import REFERENCES, BitstreamError, MissingReferenceError, peek
+from qeil_ros.codec import REFERENCES, BitstreamError, MissingReferenceError
 from qeil_ros.models.batcher import DeadlineBatcher, Waiting
 from qeil_ros.models.engine import Engine, make_engine
 from qeil_ros.models.features import FeatureReader
 from qeil_ros.models.folder import ModelFolder
-from qeil_ros.models.schema import shown
 from qeil_ros.models.tasks import Answer, GenerateTask
 from qeil_ros.msg import FeatureFrame, InferenceResult, OffboardStatus, RobotHeartbeat
 from qeil_ros.safety.arbiter import Key
 
 from . import qos
+from .admission import frame_problem
 from .arrival import arrival_s, informed
 from .clips import Clips
 from .co_inference_parameters import CoInferenceParameters
+from .co_inference_status import heartbeat
 from .diagnostics import Diagnostics, qos_problems
 from .dispatcher import Dispatcher, Figures, Unreadable
 from .lifecycle import ManagedNode
 from .main import run
 from .parameters import declare
 from .results import message_of
+from .sampler import Sampler, make_sampler
 from .served import Served
 
 _LOG_EVERY_S = 5.0
@@ -106,6 +108,7 @@ class CoInferenceNode(ManagedNode):
         self._make_engine = make_engine
         self._folder: ModelFolder | None = None
         self._engine: Engine | None = None
+        self._sampler: Sampler | None = None
         self._robots: list[Robot] = []
         self._dispatcher: Dispatcher[Job] | None = None
         self._heartbeat: Any = None
@@ -115,6 +118,8 @@ class CoInferenceNode(ManagedNode):
     def configure(self) -> None:
         folder = self._folder = ModelFolder.load(self.params.model)
         self._engine = self._make_engine(folder, self.params)
+        if self.params.samples > 1:
+            self._engine = self._sampler = make_sampler(self._engine, self.params, self._frames_wait)
         self._readers = {name: FeatureReader(folder, name) for name in self._engine.splits}
         task = folder.task
         self._clips: Clips | None = None
@@ -147,7 +152,8 @@ class CoInferenceNode(ManagedNode):
         batcher: DeadlineBatcher[Job] = DeadlineBatcher(
             params.max_batch, params.max_wait_s, params.max_queue, sources=len(self._robots)
         )
-        self._dispatcher = Dispatcher(self._engine, batcher, self, self._decode, str)
+        least_s = None if self._sampler is None else self._sampler.service_s
+        self._dispatcher = Dispatcher(self._engine, batcher, self, self._decode, str, service_s=least_s)
         self._expect()
         self._dispatcher.start()
         self._heartbeat_s = params.heartbeat_s
@@ -169,7 +175,7 @@ class CoInferenceNode(ManagedNode):
             self._robots.pop().destroy()
         if self._engine is not None:
             self._engine.close()
-            self._engine = None
+            self._engine = self._sampler = None
         self._folder = None
 
     # --- frames in, on the executor
@@ -188,6 +194,10 @@ class CoInferenceNode(ManagedNode):
         if self._dispatcher is not None:
             self._dispatcher.expect(sum(robot.there for robot in self._robots))
 
+    def _frames_wait(self) -> bool:
+        dispatcher = self._dispatcher
+        return dispatcher is not None and dispatcher.waiting > 0
+
     def _look_for(self, robot: Robot, now_s: float) -> None:
         if robot.miss(self.params.robot_timeout_s, now_s):
             if self._clips is not None:
@@ -205,7 +215,7 @@ class CoInferenceNode(ManagedNode):
         self.hear(robot, frame, info)
         arrived_s = arrival_s(info)
         self.diagnostics.count("frames_received")
-        if reason := self._problem(folder, frame):
+        if reason := frame_problem(folder, self._readers, frame):
             self._refuse(robot, reason)
             return
         coded = None
@@ -245,30 +255,6 @@ class CoInferenceNode(ManagedNode):
         robot.decoded = Key(0, 0)
         self.diagnostics.event("references_missing", f"{robot.name}: {error}")
         self._tell(robot)
-
-    def _problem(self, folder: ModelFolder, frame: Any) -> str:
-        """Why a frame cannot be answered, seen from its fields and its header; empty where it can."""
-        if frame.model_digest != folder.digest:
-            return (
-                f"the robot runs model {shown(frame.model)} (digest {shown(frame.model_digest[:12])}), "
-                f"this server {folder.name!r} ({folder.digest[:12]!r}): give both the same model folder"
-            )
-        reader = self._readers.get(frame.split)
-        if reader is None:
-            return f"split {shown(frame.split)} is not served here; there are {', '.join(self._readers)}"
-        if not math.isfinite(frame.time_left_s):
-            return f"time_left_s is {frame.time_left_s}"
-        split = folder.split(frame.split)
-        try:
-            info = peek(frame.data, reader.limits)
-        except BitstreamError as error:
-            return f"unreadable data: {error}"
-        if tuple(info.shape) != split.coded_shape or info.dtype != split.coded_dtype:
-            return (
-                f"the features are {list(info.shape)} of {info.dtype}, "
-                f"split {split.name!r} has {list(split.coded_shape)} of {split.coded_dtype}"
-            )
-        return ""
 
     # --- decoding and outcomes, on the dispatcher's and the engine's thread
 
@@ -335,36 +321,26 @@ class CoInferenceNode(ManagedNode):
         self.diagnostics.set("queue", figures.queue)
         self.diagnostics.set("inference_p50_s", figures.p50_s)
         self.diagnostics.set("inference_p99_s", figures.p99_s)
+        if self._sampler is not None:
+            for name, value in self._sampler.figures().items():
+                self.diagnostics.set(name, value)
 
     def _tell(self, robot: Robot) -> None:
         """A heartbeat for one robot."""
         folder, engine, figures = self._folder, self._engine, self._figures
         if folder is None or engine is None:
             return
-        now_s = time.monotonic()
-        state, reason = robot.state(now_s)
-        message = OffboardStatus(
+        message = heartbeat(
+            robot,
+            figures,
+            time.monotonic(),
             run=self._run,
             sequence=robot.beats,
             period_s=self._heartbeat_s,
-            state=state,
-            reason=reason,
             server=self.get_fully_qualified_name(),
             model=folder.name,
             model_digest=folder.digest,
             device=engine.device,
-            load=figures.load,
-            queue=figures.queue,
-            inference_p50_s=figures.p50_s,
-            inference_p99_s=figures.p99_s,
-            decoded_run=robot.decoded.run,
-            decoded_sequence=robot.decoded.sequence,
-            heard_run=robot.heard.run,
-            heard_sequence=robot.heard.sequence,
-            heard_age_s=robot.heard_age_s(now_s),
-            frames_answered=robot.answered,
-            frames_late=robot.late,
-            frames_refused=robot.refused,
         )
         message.header.stamp = self.get_clock().now().to_msg()
         robot.status.publish(message)

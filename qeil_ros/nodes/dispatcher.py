@@ -57,6 +57,7 @@ class Dispatcher(Generic[T]):
     Args:
         decode: the features of a frame [*shape], given the frame's key and item; raises Unreadable.
         split_of: the split that a key stands for.
+        service_s: what a batch takes at least [s]; None: what one took of late.
     """
 
     def __init__(
@@ -67,9 +68,11 @@ class Dispatcher(Generic[T]):
         decode: Callable[[Hashable, T], NDArray[Any]],
         split_of: Callable[[Hashable], str],
         clock: Callable[[], float] = time.monotonic,
+        service_s: Callable[[], float] | None = None,
     ) -> None:
         self._engine, self._batcher, self._outcome = engine, batcher, outcome
         self._decode, self._split_of, self._clock = decode, split_of, clock
+        self._least_s = service_s
         self._changed = threading.Condition()
         self._told = threading.Lock()  # one outcome at a time; never held together with _changed
         self._running = False
@@ -107,6 +110,12 @@ class Dispatcher(Generic[T]):
         with self._changed:
             self._batcher.expect(sources)
             self._changed.notify_all()
+
+    @property
+    def waiting(self) -> int:
+        """Frames that wait for the engine."""
+        with self._changed:
+            return len(self._batcher)
 
     def figures(self) -> Figures:
         with self._changed:
@@ -146,6 +155,8 @@ class Dispatcher(Generic[T]):
 
     def _service_s(self, now_s: float) -> float:
         """The usual time of a batch; 0 when none ran lately, so that a slow start does not shut the door."""
+        if self._least_s is not None:
+            return self._least_s()
         (p50_s,) = self._inference_s.quantiles(0.5, now_s=now_s)
         return p50_s if p50_s == p50_s else 0.0
 
@@ -163,7 +174,8 @@ class Dispatcher(Generic[T]):
             self._finished(None)
             return
         try:
-            future = self._engine.submit(self._split_of(key), np.stack(rows))
+            deadline_s = min(frame.deadline_s for frame in readable)
+            future = self._engine.submit(self._split_of(key), np.stack(rows), deadline_s)
         except Exception as error:  # an engine is someone else's code: its failure may not end the thread
             self._failed(readable, error)
             return

@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+from qeil_ros.models.sampling import Drawn
 from qeil_ros.models.tasks import Answer
 from qeil_ros.msg import InferenceResult
 from qeil_ros.safety.arbiter import Publish, Source
@@ -15,6 +16,9 @@ from qeil_ros.safety.arbiter import Publish, Source
 from .recent import Recent
 
 __all__ = ["AnswerTimes", "Frame", "Reply", "message_of", "result", "transfer_s"]
+
+_MOST_J = 1e6
+_SOURCE_CHARACTERS = 512
 
 
 @dataclass(frozen=True)
@@ -55,20 +59,27 @@ def message_of(answer: Answer) -> Any:
     boxes, embedding = array.array("f"), array.array("f")
     boxes.frombytes(answer.boxes.tobytes())
     embedding.frombytes(answer.embedding.tobytes())
-    return InferenceResult(
+    message = InferenceResult(
         text=answer.text,
         labels=answer.labels,
         scores=answer.scores,
         boxes=boxes,
         embedding=embedding,
         confidence=answer.confidence,
+        offboard_energy_j=math.nan,
     )
+    if isinstance(answer, Drawn):
+        message.samples, message.samples_agreeing = answer.samples, answer.agreeing
+        message.offboard_energy_j = answer.energy_j
+        message.offboard_energy_source = answer.energy_source
+        message.offboard_energy_quality = int(answer.energy_quality)
+    return message
 
 
 def result(action: Publish[Frame, Reply], now_s: float) -> Any:
     """The InferenceResult to publish at `now_s`; the reply's own message, completed."""
     frame, reply = action.frame.message, action.answer
-    message = reply.message if reply else InferenceResult(confidence=math.nan)
+    message = reply.message if reply else InferenceResult(confidence=math.nan, offboard_energy_j=math.nan)
     message.header = frame.header
     message.run, message.sequence = action.key
     message.source, message.reason = int(action.source), action.reason
@@ -80,7 +91,20 @@ def result(action: Publish[Frame, Reply], now_s: float) -> Any:
     message.total_s = frame.encode_s + now_s - action.frame.arrived_s
     message.bytes_sent = len(frame.data)
     message.energy_j, message.energy_source, message.energy_quality = _energy(action)
+    if not _told(message):
+        message.offboard_energy_j, message.offboard_energy_source = math.nan, ""
+        message.offboard_energy_quality = InferenceResult.QUALITY_NONE
     return message
+
+
+def _told(message: Any) -> bool:
+    """Whether what the server says of its energy can be: it is passed on as it came."""
+    return (
+        0.0 <= message.offboard_energy_j <= _MOST_J
+        and len(message.offboard_energy_source) <= _SOURCE_CHARACTERS
+        and message.offboard_energy_source.isprintable()
+        and InferenceResult.QUALITY_NONE < message.offboard_energy_quality <= InferenceResult.QUALITY_REPLAYED
+    )
 
 
 def transfer_s(frame: Frame, reply: Reply | None) -> float:

@@ -136,6 +136,36 @@ def test_captions_and_embeddings_are_answers_too(graph, tmp_path, frame):
     assert list(link.result(2).embedding) == pytest.approx([0, 0, 2], abs=0.01)
 
 
+def test_several_answers_are_drawn_within_the_budget(graph, tmp_path, frame):
+    path = tiny_models.captioner(tmp_path / "captions")
+    node = graph.start(
+        CoInferenceNode,
+        model=str(path),
+        samples=12,
+        sampling_temperature=3.0,
+        sampling_certainty=1.0,
+        sampling_energy_j=1000.0,
+        active_core_w=5.0,
+    )
+    link = Link(graph)
+    link.send(frame(1, "dark", model_digest=ModelFolder.load(path).digest))
+    result = link.result(1)
+    assert result.text in ("red thing", "green", "blue thing thing")
+    assert result.samples == 12 and 4 <= result.samples_agreeing < 12  # the likeliest of three in twelve
+    assert result.offboard_energy_j > 0 and result.offboard_energy_source
+    assert result.offboard_energy_quality != InferenceResult.QUALITY_NONE
+    assert (result.energy_j, result.energy_source) == (0.25, "a meter"), "the robot's own stays"
+    heard = link.statuses[-1].sequence if link.statuses else 0
+    link.wait_for_status(lambda s: s.frames_answered == 1 and s.sequence > heard + 1)
+    told = values_of(node.diagnostics.report())
+    assert told["stopped_samples"] == "1" and told["question_energy_source"] == result.offboard_energy_source
+
+
+def test_a_model_whose_answers_cannot_be_drawn_is_refused(graph, model):
+    node = graph.start(CoInferenceNode, model=str(model), samples=2, activate=False)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+
+
 def test_the_heartbeat_says_who_answers(graph, model, digest):
     graph.start(CoInferenceNode, model=str(model), heartbeat_s=0.05)
     link = Link(graph)

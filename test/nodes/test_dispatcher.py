@@ -25,6 +25,7 @@ class HandEngine:
     def submit(self, split, features, deadline_s=math.inf):
         future: Future = Future()
         self.batches.append((features, future))
+        self.deadline_s = deadline_s
         return future
 
     def answer(self, index=-1):
@@ -72,7 +73,8 @@ def start():
     def make(engine, **settings):
         outcomes = Outcomes()
         values = {"max_batch": 4, "max_wait_s": 0.0, "max_queue": 8, "sources": 1, **settings}
-        dispatcher = Dispatcher(engine, DeadlineBatcher(**values), outcomes, decode, str)
+        service_s = values.pop("service_s", None)
+        dispatcher = Dispatcher(engine, DeadlineBatcher(**values), outcomes, decode, str, service_s=service_s)
         dispatcher.start()
         running.append((dispatcher, engine))
         return dispatcher, outcomes
@@ -116,6 +118,30 @@ def test_what_waited_past_its_deadline_is_not_run(start):
     engine.answer()
     wait_until(lambda: ("late", 2) in outcomes.ends)
     assert len(engine.batches) == 1
+
+
+def test_the_engine_knows_the_earliest_deadline_and_who_waits_is_told(start):
+    engine = HandEngine()
+    dispatcher, _ = start(engine, max_wait_s=10.0, sources=2)
+    early = frame(1, left_s=30.0, source=1)
+    for each in (frame(2, left_s=60.0, source=2), early):
+        dispatcher.offer(each)
+    wait_until(lambda: engine.batches)
+    assert engine.deadline_s == early.deadline_s and dispatcher.waiting == 0
+    dispatcher.offer(frame(3))
+    assert dispatcher.waiting == 1
+
+
+def test_an_engine_may_take_less_time_than_it_has_taken(start):
+    engine = HandEngine()
+    dispatcher, outcomes = start(engine, service_s=lambda: 0.0)
+    dispatcher.offer(frame(1))
+    wait_until(lambda: engine.batches)
+    time.sleep(0.3)
+    engine.answer()
+    wait_until(lambda: outcomes.ends)
+    dispatcher.offer(frame(2, left_s=0.2))
+    wait_until(lambda: len(engine.batches) == 2, what="the second batch, which 0.3 s would have made late")
 
 
 def test_an_unreadable_frame_does_not_spoil_the_others(start):

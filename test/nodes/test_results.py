@@ -49,6 +49,29 @@ def test_server_that_claims_too_much_time_leaves_none_for_the_link():
     assert math.isnan(transfer_s(frame, Reply(None, math.nan, 5.0, arrived_s=100.1)))
 
 
+@pytest.mark.parametrize(
+    ("given", "passed_on"),
+    [
+        ((1.5, "a meter", 1), (1.5, "a meter", 1)),
+        ((math.nan, "a meter", 1), None),
+        ((-1.0, "a meter", 1), None),
+        ((math.inf, "a meter", 1), None),
+        ((1.5, "\x1b[2J", 1), None),
+        ((1.5, "m" * 10_000, 1), None),
+        ((1.5, "a meter", 9), None),
+        ((0.0, "", 0), None),  # what a server gives that says nothing of it
+    ],
+)
+def test_the_servers_energy_is_passed_on_where_it_can_be(given, passed_on):
+    reply = Reply(InferenceResult(samples=3), 0.0, 0.01, arrived_s=100.1)
+    message = reply.message
+    message.offboard_energy_j, message.offboard_energy_source, message.offboard_energy_quality = given
+    found = result(action(Source.OFFBOARD, reply), 100.2)
+    told = (found.offboard_energy_j, found.offboard_energy_source, found.offboard_energy_quality)
+    assert told == passed_on or (passed_on is None and math.isnan(told[0]) and told[1:] == ("", 0))
+    assert found.samples == 3
+
+
 def test_energy_of_a_local_answer_is_the_sum_and_its_quality_the_lesser():
     reply = Reply(InferenceResult(), 0.0, 0.01, energy_j=0.25, energy_source="a model")
     message = result(action(Source.LOCAL, reply), 100.1)
