@@ -13,12 +13,14 @@ from glob import escape
 from qeil_ros.platform.readings import Reading, TripPoints
 
 __all__ = [
+    "CEILING",
     "Finding",
     "Level",
     "Limit",
     "LimitWatch",
     "battery_limit",
     "budget_limit",
+    "ceiling_c",
     "concerned",
     "findings",
     "memory_limit",
@@ -26,6 +28,9 @@ __all__ = [
     "temperature_limit",
     "worst",
 ]
+
+CEILING = 0.85
+"""Share of the critical trip point that a temperature may reach; see `ceiling_c`."""
 
 
 class Level(IntEnum):
@@ -208,18 +213,26 @@ class LimitWatch:
         )
 
 
+def ceiling_c(trips: TripPoints) -> float:
+    """The temperature up to which a device may be worked [degrees Celsius]; NaN where no trip point says.
+
+    85 % of the critical trip point, where the hardware switches itself off, in degrees Celsius; lower where
+    the kernel steps in earlier, at the passive one. The 85 % are the safety layer's of QEIL (arXiv 2602.06057
+    v2), which does not say of which temperature: this reading of it is ours.
+    """
+    known = [value for value in (trips.passive_c, CEILING * trips.critical_c) if not math.isnan(value)]
+    return min(known, default=math.nan)
+
+
 def temperature_limit(name: str, trips: TripPoints, release_c: float = 3.0) -> Limit:
     """A limit for one temperature from the trip points that the machine itself has set.
 
-    Throttle lies at the passive trip point, where the kernel would slow everything down, or where there is
-    none at 85 % of the critical one in degrees Celsius. (The 85 % ceiling is the safety layer's of QEIL,
-    paper A; it does not say of which temperature: this reading of it is ours.) Warning lies 5 degrees
-    below, critical 5 degrees below the point where the machine would switch itself off. No limit where
-    there are no trip points.
+    Throttle lies at the ceiling (`ceiling_c`), warning 5 degrees below it, critical 5 degrees below the point
+    where the machine would switch itself off. No limit where there are no trip points.
     """
-    throttle_c = trips.passive_c if not math.isnan(trips.passive_c) else 0.85 * trips.critical_c
+    throttle_c = ceiling_c(trips)
     critical_c = trips.critical_c - 5.0
-    if critical_c < throttle_c:  # a passive point just below the critical one
+    if critical_c < throttle_c:  # a trip point so low that 5 degrees are more than 15 %
         throttle_c = critical_c
     return Limit(escape(name), throttle_c - 5.0, throttle_c, critical_c, release_c)
 

@@ -131,7 +131,9 @@ class TestLimits:
         limit = temperature_limit("temperature/cpu", TripPoints(critical_c=100.0))
         assert limit.thresholds == (80.0, 85.0, 95.0), "85 % of the critical temperature"
         limit = temperature_limit("temperature/cpu", TripPoints(passive_c=98.0, critical_c=100.0))
-        assert limit.thresholds == (90.0, 95.0, 95.0), "slowed before the machine switches itself off"
+        assert limit.thresholds == (80.0, 85.0, 95.0), "the ceiling holds where the kernel steps in later"
+        limit = temperature_limit("temperature/cpu", TripPoints(passive_c=80.0))
+        assert limit.thresholds[:2] == (75.0, 80.0)
         assert not temperature_limit("temperature/cpu", TripPoints()).set
         odd = temperature_limit("temperature/a[0]", TripPoints(critical_c=100.0))
         assert odd.concerns(temperature(1.0, name="temperature/a[0]"))
