@@ -37,6 +37,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bag": ("qeil_ros.cli.bag", "Play, record and inspect rosbag2 recordings (mcap and sqlite3)."),
     "status": ("qeil_ros.cli.status", "Show what the supervisor sees and why it decides as it does, live."),
     "sensors": ("qeil_ros.cli.sensors", "Show what this machine can tell: heat, power, load, clocks."),
+    "devices": (
+        "qeil_ros.cli.devices",
+        "Show what this machine can run networks on, how fast it is, and what that rests on.",
+    ),
     "timeline": ("qeil_ros.cli.timeline", "Draw a flight log: modes, heat, power, link, answers over time."),
     "model": ("qeil_ros.cli.model", "Make, check and look into split models."),
     "split": ("qeil_ros.cli.split", "Cut an ONNX model in two, and show where it can be cut."),
