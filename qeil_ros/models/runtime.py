@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -107,6 +107,24 @@ class Runtime:
         """The same for several outputs."""
         results: list[NDArray[Any]] = self._session.run(list(outputs), dict(feeds))
         return results
+
+    def bound(
+        self, feeds: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]
+    ) -> Callable[[], None]:
+        """A call that runs the graph from these arrays into those, in place, again and again.
+
+        All must be contiguous, of the graph's types and of the shapes that a run gives.
+        """
+        binding = self._session.io_binding()
+        for bind, arrays in ((binding.bind_input, feeds), (binding.bind_output, outputs)):
+            for name, array in arrays.items():
+                bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        held = [*feeds.values(), *outputs.values()]  # the binding knows their addresses only
+
+        def run(_held: object = held) -> None:
+            self._session.run_with_iobinding(binding)
+
+        return run
 
 
 def named(among: Sequence[TensorInfo], name: str, what: str, path: Path) -> TensorInfo:

@@ -1,8 +1,11 @@
-"""One ONNX model run by OpenVINO on the processor. Imported only where that backend is used."""
+"""One ONNX model run by OpenVINO, on the processor or another of its devices.
+
+Imported only where that backend is used.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,7 @@ class OpenVinoRuntime:
         name: what messages call a serialized model.
         threads: threads it may use, 1 or more.
         shape: of its only input, which it is then compiled for; None: as the graph says.
+        device: as OpenVINO names it: `CPU`, `GPU`, `NPU`, `GPU.1`.
 
     Raises:
         ModelError: OpenVINO is not installed or cannot compile the model.
@@ -39,27 +43,29 @@ class OpenVinoRuntime:
         name: str | Path = "",
         threads: int = 1,
         shape: tuple[int, ...] | None = None,
+        device: str = "CPU",
     ) -> None:
         openvino = require("openvino", extra="openvino")
         self.path = model if isinstance(model, Path) else Path(name)
-        hints = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
-            "ENABLE_CPU_PINNING": False,
-            "INFERENCE_PRECISION_HINT": "f32",
-            "DYNAMIC_QUANTIZATION_GROUP_SIZE": str(_GROUP),
-        }
+        hints: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        if device == "CPU":
+            hints |= {
+                "INFERENCE_NUM_THREADS": threads,
+                "NUM_STREAMS": 1,
+                "ENABLE_CPU_PINNING": False,
+                "INFERENCE_PRECISION_HINT": "f32",
+                "DYNAMIC_QUANTIZATION_GROUP_SIZE": str(_GROUP),
+            }
         try:
             core = openvino.Core()
             graph = core.read_model(model)
             if shape is not None:
                 graph.reshape(list(shape))
-            compiled = core.compile_model(graph, "CPU", hints)
+            compiled = core.compile_model(graph, device, hints)
         except Exception as error:  # OpenVINO's exceptions share no base class but this one
-            raise ModelError(f"{self.path}: OpenVINO cannot compile it: {error}") from error
-        self._request = compiled.create_infer_request()
-        self.device = f"openvino {openvino.__version__.partition('-')[0]} CPU"
+            raise ModelError(f"{self.path}: OpenVINO cannot compile it for {device}: {error}") from error
+        self._compiled, self._request = compiled, compiled.create_infer_request()
+        self.device = f"openvino {openvino.__version__.partition('-')[0]} {device}"
         self.inputs = [_info(port) for port in compiled.inputs]
         self.outputs = [_info(port) for port in compiled.outputs]
         self._ports = {info.name: index for index, info in enumerate(self.outputs)}
@@ -74,8 +80,30 @@ class OpenVinoRuntime:
 
     def run(self, feeds: Mapping[str, NDArray[Any]], output: str) -> NDArray[Any]:
         """Runs the graph. Contiguous inputs are read in place."""
+        return self.run_all(feeds, [output])[0]
+
+    def run_all(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[Any]]:
+        """The same for several outputs."""
         self._request.infer(dict(feeds), share_inputs=True)
-        return np.array(self._request.get_output_tensor(self._ports[output]).data)
+        return [np.array(self._request.get_output_tensor(self._ports[name]).data) for name in outputs]
+
+    def bound(
+        self, feeds: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]
+    ) -> Callable[[], None]:
+        """A call that runs the graph from these arrays into those, in place, again and again.
+
+        All must be contiguous, of the graph's types and of the shapes that a run gives.
+        """
+        tensor = require("openvino", extra="openvino").Tensor
+        request = self._compiled.create_infer_request()
+        held = {**feeds, **outputs}
+        for name, array in held.items():
+            request.set_tensor(name, tensor(array, shared_memory=True))
+
+        def run(_held: object = held) -> None:
+            request.infer()
+
+        return run
 
 
 def _info(port: Any) -> TensorInfo:

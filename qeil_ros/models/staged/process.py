@@ -1,0 +1,193 @@
+"""The crew's end of a device's process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..schema import ModelError
+from .memory import Region, Spec
+from .place import Place
+from .program import Section
+from .wire import pair, receive, send
+
+__all__ = ["DeviceProcess", "Loaded", "Lost", "StageError"]
+
+_START_S = 60.0
+"""Loading compiles for some devices, which takes long."""
+
+
+class Lost(Exception):
+    """The device's process is dead, silent or late; it is killed. The text says which."""
+
+
+class StageError(ModelError):
+    """A runtime refused or failed to run a section; its process lives on."""
+
+
+class Loaded:
+    """What a process says of a section that it has loaded.
+
+    Attributes:
+        outputs: of the section. run_s: how long it took there, the middle of a few runs [s]; `expected_s` is
+            what it is known to take since.
+    """
+
+    def __init__(self, reply: dict[str, Any]) -> None:
+        self.outputs = specs(reply["specs"])
+        self.run_s = self.expected_s = float(reply["run_s"])
+        self.device = str(reply["device"])
+
+    def took(self, passed_s: float) -> None:
+        """Follows what runs really take, up at once half way, down slowly."""
+        share = 0.5 if passed_s > self.expected_s else 0.05
+        self.expected_s += share * (passed_s - self.expected_s)
+
+
+def specs(listed: Iterable[Any]) -> tuple[Spec, ...]:
+    return tuple(Spec(tuple(shape), dtype) for shape, dtype in listed)
+
+
+class DeviceProcess:
+    """A process that serves one place. One request at a time: callers hold `lock`.
+
+    Raises:
+        OSError: no process can be started.
+        ModelError: it wants cores that are not here.
+    """
+
+    def __init__(self, place: Place) -> None:
+        if wrong := set(place.cores) - os.sched_getaffinity(0):
+            raise ModelError(f"place {place.name!r}: no core {min(wrong)} that this process may use")
+        self.place = place
+        self.lock = threading.Lock()
+        self.loaded: dict[int, Loaded] = {}
+        self._beat = Region.create(64)
+        self._counter = self._beat.counter()
+        self._opened: dict[int, Region] = {}
+        self._reason = ""
+        self._end, theirs = pair()
+        root = str(Path(__file__).resolve().parents[3])
+        paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+        fds = (theirs.fileno(), self._beat.fd)
+        command = [sys.executable, "-m", "qeil_ros.models.staged.worker", *map(str, fds)]
+        try:
+            self._process = subprocess.Popen(
+                command, pass_fds=fds, stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": paths}
+            )
+        finally:
+            theirs.close()
+        facts = {
+            "name": place.name,
+            "runtime": place.runtime,
+            "device": place.device,
+            "threads": place.thread_count,
+            "cores": place.cores,
+        }
+        send(self._end, facts)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def beats(self) -> int:
+        """Grows while the process lives."""
+        return int(self._counter[0])
+
+    def ended(self) -> str:
+        """How the process ended; empty: it has not."""
+        code = self._process.poll()
+        if code is None:
+            return ""
+        return (
+            f"its process was killed by signal {-code}" if code < 0 else f"its process ended with code {code}"
+        )
+
+    def load(self, number: int, section: Section, inputs: Spec) -> Loaded:
+        """Has a section loaded and tried. Raises Lost, StageError."""
+        file = Region.create(len(section.model), "model")
+        os.ftruncate(file.fd, len(section.model))
+        with os.fdopen(os.dup(file.fd), "wb") as target:
+            target.write(section.model)
+        message = {
+            "do": "load",
+            "section": number,
+            "input": section.input,
+            "shape": inputs.shape,
+            "dtype": inputs.dtype,
+            "outputs": section.outputs,
+            "fixed": section.fixed,
+        }
+        self.loaded[number] = found = Loaded(self._ask(message, _START_S, [file.fd]))
+        return found
+
+    def run(
+        self, number: int, source: tuple[int, Region], target: tuple[int, Region], within_s: float
+    ) -> Any:
+        """Runs a section from one region into another; its reply. Raises Lost, StageError."""
+        for name, region in (source, target):
+            if name not in self._opened:
+                self._tell({"do": "open", "region": name, "size": region.size}, [region.fd])
+                self._opened[name] = region
+        return self._ask({"do": "run", "section": number, "source": source[0], "target": target[0]}, within_s)
+
+    def forget(self, alive: Iterable[int]) -> None:
+        """Has regions closed that are none of these. Raises Lost."""
+        for name in self._opened.keys() - set(alive):
+            self._tell({"do": "close", "region": name})
+            del self._opened[name]
+
+    def kill(self, reason: str) -> None:
+        """Whoever waits for its answer gets Lost with the first reason given. From any thread."""
+        self._reason = self._reason or reason
+        with suppress(OSError):  # it is shut already
+            self._end.shutdown(socket.SHUT_RDWR)
+        self._process.kill()
+
+    def close(self) -> None:
+        """Ends it; waits a moment for that. A process that no signal reaches is left to the kernel."""
+        self.kill("closed")
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(1.0)
+        self._end.close()
+
+    def _tell(self, message: dict[str, Any], fds: Iterable[int] = ()) -> None:
+        try:
+            send(self._end, message, list(fds))
+        except OSError:
+            raise self._lost() from None
+
+    def _ask(self, message: dict[str, Any], within_s: float, fds: Iterable[int] = ()) -> dict[str, Any]:
+        self._tell(message, fds)
+        self._end.settimeout(within_s)
+        try:
+            found = receive(self._end)
+        except TimeoutError:
+            self.kill(f"no answer within {1e3 * within_s:.0f} ms")
+            raise self._lost() from None
+        except OSError:
+            found = None
+        if found is None:
+            raise self._lost()
+        reply = found[0]
+        if "error" in reply:
+            raise StageError(f"{self.place.name}: {reply['error']}")
+        return reply
+
+    def _lost(self) -> Lost:
+        if not self._reason:
+            # The socket closes a moment before the process can be waited for.
+            until_s = time.monotonic() + 0.005
+            while not (ended := self.ended()) and time.monotonic() < until_s:
+                time.sleep(0.0005)
+            self.kill(ended or "its process closed the connection")
+        return Lost(self._reason)
