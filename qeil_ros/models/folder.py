@@ -35,20 +35,18 @@ loaded.
 from __future__ import annotations
 
 import dataclasses
-import errno
-import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
-from .detection import DetectTask
+from .digests import canonical_sha256, file_sha256, folder_sha256, part_sha256
+from .folder_splits import BasisFile, PartFile, Split, WeightsFile, read_split, read_task
 from .preprocess import InputSpec
 from .schema import ModelError, Section, shown
-from .tasks import CaptionTask, ClassifyTask, EmbedTask, GenerateTask, Task
+from .tasks import Task
 
 if TYPE_CHECKING:
     from .answering import Answering, AnsweringPart
@@ -72,99 +70,7 @@ __all__ = [
 ZOO = Path(__file__).parent / "zoo"
 FORMAT = 1
 ROLES = ("agent", "server", "local")
-KINDS = {".onnx": "onnx", ".qwt": "packed", "/": "transformers"}
-"""What the end of a part's file name says about it."""
-
 _MAX_YAML_BYTES = 1 << 20
-_TASKS: dict[str, type[Task]] = {
-    "caption": CaptionTask,
-    "classify": ClassifyTask,
-    "detect": DetectTask,
-    "embed": EmbedTask,
-    "generate": GenerateTask,
-}
-DTYPES = ("float32", "float16", "uint8", "int8")
-
-
-@dataclass(frozen=True)
-class WeightsFile:
-    """The file beside a graph that holds its weights (ONNX external data): graphs end at 2 GB."""
-
-    file: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class BasisFile:
-    """The basis (basis.Basis) that the features of a cut travel in, and how many components it has."""
-
-    file: str
-    sha256: str
-    components: int
-
-
-@dataclass(frozen=True)
-class PartFile:
-    """One part of a model: a file, or a folder (the name ends in `/`), below the model folder.
-
-    `input` and `output` name the tensors of a graph; empty: its only one. `task` is how a local part's output
-    reads where the model's task does not fit it; None: as the model's.
-    """
-
-    file: str
-    sha256: str
-    input: str = ""
-    output: str = ""
-    licence: str = ""
-    """SPDX identifier; empty: the model's."""
-    task: Task | None = None
-    weights: WeightsFile | None = None
-
-    @property
-    def digest(self) -> str:
-        """sha256 (hex) of all that the part consists of."""
-        return self.sha256 if self.weights is None else _canonical_sha256([self.sha256, self.weights.sha256])
-
-    @property
-    def kind(self) -> str:
-        """`onnx`, `packed` or `transformers`."""
-        return next(kind for end, kind in KINDS.items() if self.file.endswith(end))
-
-
-@dataclass(frozen=True)
-class Split:
-    """One cut of the model: the tensor that travels (`shape` without the batch), the parts on either side.
-
-    `feature_bits` per value of the tensor, 1 to 8, are what the cut wants where nobody says otherwise.
-    `channel_axis` of `shape`: 0 or the last one.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    agent: PartFile
-    server: PartFile
-    local: PartFile | None = None
-    feature_bits: int = 8
-    channel_axis: int = 0
-    basis: BasisFile | None = None
-
-    @property
-    def coded_shape(self) -> tuple[int, ...]:
-        """Of the tensor in the stream: with a basis the features are rotated and may have fewer channels."""
-        if self.basis is None:
-            return self.shape
-        sizes = list(self.shape)
-        sizes[self.channel_axis] = self.basis.components
-        return tuple(sizes)
-
-    @property
-    def coded_dtype(self) -> str:
-        """Of the tensor in the stream."""
-        return self.dtype if self.basis is None else "float32"
-
-    def part(self, role: str) -> PartFile | None:
-        return {"agent": self.agent, "server": self.server, "local": self.local}[role]
 
 
 @dataclass(frozen=True)
@@ -210,7 +116,7 @@ class ModelFolder:
                 "format", f"want {FORMAT}, got {shown(found)}; a newer qeil_ros may be able to read it"
             )
         splits_section = top.section("splits")
-        splits = {name: _split(splits_section, name) for name in splits_section.keys()}  # noqa: SIM118 not a dict
+        splits = {name: read_split(splits_section, name) for name in splits_section.keys()}  # noqa: SIM118 not a dict
         if not splits:
             raise top.error("splits", "is empty; want at least one cut of the model")
         folder = cls(
@@ -222,7 +128,7 @@ class ModelFolder:
             input=_input(top),
             splits=splits,
             default_split=top.text("default_split", next(iter(splits)), choices=splits),
-            task=_task(top.section("task")),
+            task=read_task(top.section("task")),
         )
         for note in ("extra", "scores"):  # for people and experiments: nothing at run time depends on them
             top.value(note, None)
@@ -259,7 +165,7 @@ class ModelFolder:
 
         The local part is the robot's own affair and the files' names are nobody's; neither is in it.
         """
-        return _canonical_sha256(
+        return canonical_sha256(
             {
                 "input": dataclasses.asdict(self.input),
                 "task": {"kind": self.task.kind, **dataclasses.asdict(self.task)},
@@ -383,36 +289,6 @@ def resolve(path_or_name: str | Path) -> Path:
     )
 
 
-def file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def folder_sha256(path: Path) -> str:
-    """sha256 (hex) over the sorted names and sha256s of the files below a folder, hidden ones left out."""
-    files = [file for file in path.rglob("*") if file.is_file() and not _hidden(file.relative_to(path))]
-    if not files:
-        raise FileNotFoundError(errno.ENOENT, "no such folder, or nothing in it", str(path))
-    return _canonical_sha256(sorted([file.relative_to(path).as_posix(), file_sha256(file)] for file in files))
-
-
-def _hidden(relative: Path) -> bool:
-    return any(piece.startswith(".") for piece in relative.parts)
-
-
-def part_sha256(path: Path) -> str:
-    """`folder_sha256` of a folder, `file_sha256` of anything else."""
-    return folder_sha256(path) if path.is_dir() else file_sha256(path)
-
-
-def _canonical_sha256(value: object) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _input(top: Section) -> InputSpec:
     values = top.value("input")
     if not isinstance(values, dict):
@@ -421,66 +297,3 @@ def _input(top: Section) -> InputSpec:
         return InputSpec.from_dict(values)
     except (ValueError, TypeError) as error:
         raise top.error("input", str(error)) from error
-
-
-def _split(splits: Section, name: Any) -> Split:
-    if not isinstance(name, str) or not name.isidentifier():
-        raise splits.error(str(name), "the name of a split wants letters, digits and underscores only")
-    section = splits.section(name)
-    shape = section.shape("shape")
-    first = section.text("channels", "last", choices=("first", "last")) == "first"
-    split = Split(
-        name=name,
-        shape=shape,
-        dtype=section.text("dtype", "float32", choices=DTYPES),
-        agent=_part(section.section("agent"), "onnx", "packed"),
-        server=_part(section.section("server"), "onnx", "transformers"),
-        local=_part(section.section("local"), "onnx", task=True) if "local" in section else None,
-        feature_bits=section.integer("feature_bits", 8, low=1, high=8),
-        channel_axis=0 if first else len(shape) - 1,
-        basis=_basis(section.section("basis"), shape[0 if first else -1]) if "basis" in section else None,
-    )
-    for optional in ("local", "basis"):
-        section.value(optional, None)
-    section.done()
-    return split
-
-
-def _part(section: Section, *kinds: str, task: bool = False) -> PartFile:
-    part = PartFile(
-        file=section.file_name("file", folder="transformers" in kinds),
-        sha256=section.sha256("sha256"),
-        input=section.text("input", ""),
-        output=section.text("output", ""),
-        licence=section.text("licence", ""),
-        task=_task(section.section("task")) if task and "task" in section else None,
-        weights=_weights(section.section("weights")) if "weights" in section else None,
-    )
-    section.value("weights", None)
-    if task:
-        section.value("task", None)
-    ends = [end for end, kind in KINDS.items() if kind in kinds]
-    if not part.file.endswith(tuple(ends)):
-        raise section.error("file", f"want a name that ends in {' or '.join(ends)}, got {shown(part.file)}")
-    section.done()
-    return part
-
-
-def _basis(section: Section, channels: int) -> BasisFile:
-    components = section.integer("components", channels, low=1, high=channels)
-    basis = BasisFile(section.file_name("file"), section.sha256("sha256"), components)
-    section.done()
-    return basis
-
-
-def _weights(section: Section) -> WeightsFile:
-    weights = WeightsFile(section.file_name("file"), section.sha256("sha256"))
-    section.done()
-    return weights
-
-
-def _task(section: Section) -> Task:
-    kind = section.text("kind", choices=_TASKS)
-    task = _TASKS[kind].parse(section)
-    section.done()
-    return task

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .extras import require
-from .folder import DTYPES
+from .folder_splits import DTYPES
 from .graph import Graph
 from .graph_shapes import Shapes
 from .schema import ModelError
