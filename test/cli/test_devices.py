@@ -24,7 +24,7 @@ Run = Callable[..., str]
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the command on a machine with one processor and a GPU; returns what it printed."""
     fake = FakeMachine(tmp_path / "machine")
-    gpu = Found("gpu", "gpu", "Some GPU", ("x cuda",), flops_s={"fp32": Told(1e12, "told", True)})
+    gpu = Found("gpu", "gpu", "Some GPU", ("x:cuda",), flops_s={"fp32": Told(1e12, "told", True)})
     real = records.search
 
     def search(*roots: Any) -> Machine:
@@ -48,7 +48,7 @@ def speeds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measures nothing: the GPU computes in fp16 only, and reading its memory is not possible."""
 
     def flops(runtime: str, precision: str, **options: Any) -> Speed:
-        if runtime == "x cuda" and precision == "fp32":
+        if runtime == "x:cuda" and precision == "fp32":
             raise ProductError("out of cheese")
         return Speed(2e12, 1e12, "FLOP/s", f"{runtime} {precision}")
 
@@ -65,7 +65,7 @@ def speeds(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_this_machine_as_json(run: Run) -> None:
     told = json.loads(run("--json", "-"))
     cpu, gpu = told["devices"]
-    assert cpu["name"] == "cpu" and "onnxruntime CPUExecutionProvider" in cpu["runtimes"]
+    assert cpu["name"] == "cpu" and "onnxruntime:cpu" in cpu["runtimes"]
     assert cpu["cores"]["quality"] == "stated" and "kernel" in cpu["cores"]["source"]
     assert cpu["memory_bytes"]["value"] == 1000 * 1024 and cpu["pool"] == "system"
     assert gpu["flops_s"]["fp32"] == {"value": 1e12, "source": "told", "quality": "derived"}
@@ -93,7 +93,7 @@ def test_what_is_measured_goes_into_the_records(run: Run, speeds: None, tmp_path
         str(tmp_path / "m.yaml"),
     )
     assert "gpu: fp32 is not measured: out of cheese" in said.replace("\n", " ")
-    assert "gpu: bandwidth is not measured: no fp16 by x cuda" in said.replace("\n", " ")
+    assert "gpu: bandwidth is not measured: no fp16 by x:cuda" in said.replace("\n", " ")
     machine = profiles.read(tmp_path / "m.yaml")
     cpu, gpu = machine.devices
     assert cpu.measured.flops_s["fp32"].value == 2e12 and cpu.measured.flops_s["fp32"].quality == "measured"
@@ -181,21 +181,21 @@ def test_torch_without_cuda_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_torch_does_the_work() -> None:
     pytest.importorskip("torch")
-    torch_gpus.any_product("torch cpu", (4, 8, 16))()
-    with pytest.raises(ProductError, match="torch nowhere, fp32"):
-        torch_gpus.any_product("torch nowhere", (4, 8, 16))
+    torch_gpus.any_product("torch:cpu", (4, 8, 16))()
+    with pytest.raises(ProductError, match="torch:nowhere, fp32"):
+        torch_gpus.any_product("torch:nowhere", (4, 8, 16))
     with pytest.raises(ProductError, match="int8 by torch"):
-        torch_gpus.any_product("torch cpu", (4, 8, 16), "int8")
+        torch_gpus.any_product("torch:cpu", (4, 8, 16), "int8")
 
 
 def test_a_gpu_that_torch_sees_too_is_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = [Found("gpu", "gpu", name, (f"torch cuda:{i}",)) for i, name in enumerate(("A", "A", "B"))]
+    seen = [Found("gpu", "gpu", name, (f"torch:cuda:{i}",)) for i, name in enumerate(("A", "A", "B"))]
     monkeypatch.setattr(records, "torch_gpus", lambda: (seen, []))
     listed = (Found("cpu", "cpu", "C"), Found("gpu", "gpu", "A", ("x",)), Found("gpu1", "gpu", "A"))
     merged = records._with_torch(Machine(None, listed, ())).devices  # type: ignore[arg-type]
     assert [(found.name, found.runtimes) for found in merged] == [
         ("cpu", ()),
-        ("gpu", ("x", "torch cuda:0")),
-        ("gpu1", ("torch cuda:1",)),
-        ("gpu2", ("torch cuda:2",)),
+        ("gpu", ("x", "torch:cuda:0")),
+        ("gpu1", ("torch:cuda:1",)),
+        ("gpu2", ("torch:cuda:2",)),
     ]

@@ -148,7 +148,7 @@ def test_nothing_installed_leaves_the_processor_and_a_reason_for_each(install: A
 def test_a_provider_that_is_not_built_in_says_which_package_has_it(install: Any, tmp_path: Path) -> None:
     install(FakeRuntime(CPU_ONLY))
     machine = search(dev_root=tmp_path)
-    assert machine.devices[0].runtimes == ("onnxruntime CPUExecutionProvider",)
+    assert machine.devices[0].runtimes == ("onnxruntime:cpu",)
     reasons = {absent.name: absent.reason for absent in machine.absent}
     assert reasons["CUDA (onnxruntime)"] == (
         "this onnxruntime has only CPUExecutionProvider; the package onnxruntime-gpu has it"
@@ -162,7 +162,7 @@ def test_a_card_is_told_by_its_driver(install: Any, tmp_path: Path) -> None:
     machine = search(dev_root=tmp_path)
     card = machine.devices[1]
     assert (card.name, card.kind, card.product) == ("gpu", "gpu", "NVIDIA GeForce RTX 3090")
-    assert card.runtimes == ("onnxruntime CUDAExecutionProvider",)
+    assert card.runtimes == ("onnxruntime:cuda",)
     assert card.flops_s["fp32"].value == pytest.approx(35.6e12, rel=1e-3) and card.flops_s["fp32"].derived
     assert card.bandwidth_bytes_s is not None
     assert card.bandwidth_bytes_s.value == pytest.approx(936e9, rel=1e-3)
@@ -193,13 +193,13 @@ def test_a_gpu_on_the_board_counts_when_a_session_starts_on_it(install: Any, tmp
     install(FakeRuntime(["CUDAExecutionProvider", *CPU_ONLY]))
     gpu = search(dev_root=tmp_path).devices[1]
     assert gpu.name == "gpu" and gpu.shares_memory and gpu.memory_bytes is not None
-    assert gpu.runtimes == ("onnxruntime CUDAExecutionProvider",)
+    assert gpu.runtimes == ("onnxruntime:cuda",)
 
 
 def test_a_qualcomm_npu_is_found(install: Any, tmp_path: Path) -> None:
     install(FakeRuntime(["QNNExecutionProvider", *CPU_ONLY]))
     npu = search(dev_root=tmp_path).devices[1]
-    assert (npu.name, npu.runtimes) == ("npu", ("onnxruntime QNNExecutionProvider",))
+    assert (npu.name, npu.runtimes) == ("npu", ("onnxruntime:qnn",))
 
 
 def test_openvino_tells_of_its_gpu_and_npu(install: Any, tmp_path: Path) -> None:
@@ -214,8 +214,8 @@ def test_openvino_tells_of_its_gpu_and_npu(install: Any, tmp_path: Path) -> None
     install(FakeRuntime(CPU_ONLY), openvino={"GPU": gpu, "NPU": npu})
     machine = search(dev_root=tmp_path)
     cpu_, igpu, found = machine.devices
-    assert cpu_.runtimes == ("onnxruntime CPUExecutionProvider", "openvino CPU")
-    assert (igpu.name, igpu.product, igpu.runtimes) == ("igpu", "Intel(R) Graphics (iGPU)", ("openvino GPU",))
+    assert cpu_.runtimes == ("onnxruntime:cpu", "openvino:CPU")
+    assert (igpu.name, igpu.product, igpu.runtimes) == ("igpu", "Intel(R) Graphics (iGPU)", ("openvino:GPU",))
     assert igpu.flops_s == {"fp16": Told(4.608e12, "OpenVINO: DEVICE_GOPS", derived=True)}
     assert igpu.memory_bytes == Told(float(16 << 30), "OpenVINO: GPU_DEVICE_TOTAL_MEM_SIZE")
     assert (found.name, found.product, found.kind) == ("npu", "Intel(R) AI Boost", "npu")
@@ -258,7 +258,7 @@ def test_the_processor_as_a_device() -> None:
         ("NEON", "NEON dot product"),
         8 << 30,
     )
-    device = cpu(told, ("onnxruntime CPUExecutionProvider",))
+    device = cpu(told, ("onnxruntime:cpu",))
     assert device.cores == Told(2.0, "the kernel: 4 cores, 2 granted by its control group")
     assert device.flops_s["fp32"].value == 2 * 2e9 * 16 and device.flops_s["int8"].value == 4 * 2 * 2e9 * 16
     silent = Processor("x", "riscv64", 1, 1, 9.0, (), "", 0.0, (), (), 0)

@@ -12,7 +12,7 @@ from qeil_ros.platform.devices import ProductError, flops, product, read_bandwid
 from qeil_ros.platform.devices.product import onnx_product
 from qeil_ros.platform.devices.speed import Speed
 
-CPU = "onnxruntime CPUExecutionProvider"
+CPU = "onnxruntime:cpu"
 NAP_S = 0.012
 
 
@@ -90,17 +90,17 @@ def test_onnxruntime_does_the_work(precision: Any) -> None:
 
 def test_openvino_does_the_work() -> None:
     pytest.importorskip("openvino")
-    product("openvino CPU", (4, 8, 16))()
+    product("openvino:CPU", (4, 8, 16))()
     with pytest.raises(ProductError, match="int8 by openvino wants a quantized network"):
-        product("openvino CPU", (4, 8, 16), "int8")
+        product("openvino:CPU", (4, 8, 16), "int8")
 
 
 @pytest.mark.parametrize(
     ("runtime", "said"),
     [
-        ("abacus CPU", "no runtime 'abacus CPU'; there are onnxruntime, openvino"),
-        ("onnxruntime RknpuExecutionProvider", "this onnxruntime has only "),
-        ("openvino XPU", "openvino XPU, fp32: .*XPU"),
+        ("abacus:CPU", "no runtime 'abacus:CPU'; there are onnxruntime, openvino"),
+        ("onnxruntime:RknpuExecutionProvider", "this onnxruntime has only "),
+        ("openvino:XPU", "openvino:XPU, fp32: .*XPU"),
     ],
 )
 def test_what_is_not_here_is_said(runtime: str, said: str) -> None:

@@ -35,7 +35,7 @@ def _gpu(torch: Any, index: int) -> Found:
         "gpu",
         "gpu",
         told.name,
-        (f"{TORCH} cuda:{index}",),
+        (f"{TORCH}:cuda:{index}",),
         memory_bytes=Told(float(told.total_memory), "torch"),
         shares_memory=bool(getattr(told, "is_integrated", False)),
     )
@@ -49,7 +49,7 @@ def any_product(
     Raises:
         ProductError: as there.
     """
-    kind, _, device = runtime.partition(" ")
+    kind, _, device = runtime.partition(":")
     if kind != TORCH:
         return product(runtime, shape, precision, threads)
     if precision == "int8":

@@ -62,7 +62,8 @@ class Record:
     Attributes:
         name: in its machine, short: "cpu", "npu".
         product: what its maker calls it.
-        runtimes: what runs a network on it, for example "onnxruntime CPUExecutionProvider", "openvino NPU".
+        runtimes: what runs a network on it, RUNTIME:DEVICE[@CORES], for example "onnxruntime:cuda",
+            "openvino:NPU", "onnxruntime:cpu@0-3".
         cores, clock_hz: n and f. flops_per_cycle: of one core; 2 by the paper.
         flops_s: the highest speed by precision [FLOP/s], where it is known better than by cores and clock; a
             precision that is not among them is one that the device does not compute in.

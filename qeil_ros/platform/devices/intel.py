@@ -62,7 +62,7 @@ def _device(core: Any, name: str, memory: Told | None) -> Found:
         "npu" if kind == "NPU" else "igpu" if integrated else "gpu",
         "npu" if kind == "NPU" else "gpu",
         str(_property(core, name, "FULL_DEVICE_NAME") or f"Intel {kind}"),
-        (f"{OPENVINO} {name}",),
+        (f"{OPENVINO}:{name}",),
         flops_s=speeds,
         memory_bytes=own or (memory if integrated else None),
         shares_memory=integrated,

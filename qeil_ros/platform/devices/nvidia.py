@@ -16,8 +16,8 @@ from .product import ONNXRUNTIME, why_not
 __all__ = ["cuda_gpus"]
 
 _RUNTIMES = {
-    "CUDA": f"{ONNXRUNTIME} CUDAExecutionProvider",
-    "TensorRT": f"{ONNXRUNTIME} TensorrtExecutionProvider",
+    "CUDA": f"{ONNXRUNTIME}:cuda",
+    "TensorRT": f"{ONNXRUNTIME}:tensorrt",
 }
 # Bytes a second of one lane, each way, by generation of PCI Express.
 _LANE_BYTES_S = {1: 0.25e9, 2: 0.5e9, 3: 0.985e9, 4: 1.969e9, 5: 3.938e9, 6: 7.563e9}

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 
 __all__ = [
-    "CPU_PROVIDER",
     "ONNXRUNTIME",
     "OPENVINO",
     "Precision",
@@ -24,16 +23,21 @@ __all__ = [
 ]
 
 ONNXRUNTIME, OPENVINO = "onnxruntime", "openvino"
-CPU_PROVIDER = "CPUExecutionProvider"
+_PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "qnn": "QNNExecutionProvider",
+}
 
 Precision = Literal["fp32", "fp16", "int8"]
 Work = Callable[[], object]
 """One product; returns when it is done."""
 
 _PACKAGES = {
-    "CUDAExecutionProvider": "onnxruntime-gpu has it",
-    "TensorrtExecutionProvider": "onnxruntime-gpu with TensorRT has it",
-    "QNNExecutionProvider": "onnxruntime-qnn has it",
+    "cuda": "onnxruntime-gpu has it",
+    "tensorrt": "onnxruntime-gpu with TensorRT has it",
+    "qnn": "onnxruntime-qnn has it",
 }
 
 _IR_VERSION, _OPSET = 8, 13
@@ -57,14 +61,15 @@ def product(
     """Prepares [rows, inner] x [inner, columns] on a device; both operands lie there beforehand.
 
     Args:
-        runtime: as a device's `runtimes` have it, "onnxruntime CUDAExecutionProvider", "openvino NPU".
+        runtime: as a device's `runtimes` have it, "onnxruntime:cuda", "openvino:NPU"; cores that are named
+            behind an @ are the caller's to keep to.
         shape: rows, inner, columns.
         threads: on a processor.
 
     Raises:
         ProductError: the runtime is not here, has no such device, or cannot compute this there.
     """
-    kind, _, device = runtime.partition(" ")
+    kind, _, device = runtime.partition("@")[0].partition(":")
     makers = {ONNXRUNTIME: _by_onnxruntime, OPENVINO: _by_openvino}
     if kind not in makers:
         raise ProductError(f"no runtime {runtime!r}; there are {', '.join(makers)}")
@@ -96,22 +101,23 @@ def _operands(shape: tuple[int, int, int], precision: Precision) -> tuple[Any, A
     return np.full((rows, inner), 0.5, dtype), np.full((inner, columns), 0.25, dtype)
 
 
-def _by_onnxruntime(provider: str, shape: tuple[int, int, int], precision: Precision, threads: int) -> Work:
+def _by_onnxruntime(device: str, shape: tuple[int, int, int], precision: Precision, threads: int) -> Work:
     ort: Any = importlib.import_module("onnxruntime")
+    provider = _PROVIDERS.get(device, device)
     if provider not in ort.get_available_providers():
-        advice = f"; the package {_PACKAGES[provider]}" if provider in _PACKAGES else ""
+        advice = f"; the package {_PACKAGES[device]}" if device in _PACKAGES else ""
         raise ProductError(f"this onnxruntime has only {', '.join(ort.get_available_providers())}{advice}")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # a provider that cannot start would say so at length
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if provider != CPU_PROVIDER:  # what it cannot do must fail here, not run on the processor
+    if device != "cpu":  # what it cannot do must fail here, not run on the processor
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     session = ort.InferenceSession(onnx_product(precision, shape), options, providers=[provider])
     if session.get_providers()[0] != provider:
         raise ProductError(f"{provider} cannot start here: its libraries or its device are missing")
     binding = session.io_binding()
-    place = "cuda" if provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider") else "cpu"
+    place = "cuda" if device in ("cuda", "tensorrt") else "cpu"
     for name, value in zip(("a", "b"), _operands(shape, precision), strict=True):
         binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(value, place, 0))
     binding.bind_output("c", place, 0)

@@ -11,12 +11,11 @@ from .found import Absent, Found, Told
 from .intel import openvino_devices
 from .nvidia import cuda_gpus
 from .processor import Processor, processor
-from .product import CPU_PROVIDER, ONNXRUNTIME, OPENVINO, Precision, why_not
+from .product import ONNXRUNTIME, OPENVINO, Precision, why_not
 
 __all__ = ["Machine", "cpu", "search"]
 
-_CPU = f"{ONNXRUNTIME} {CPU_PROVIDER}"
-_QNN = f"{ONNXRUNTIME} QNNExecutionProvider"
+_CPU, _QNN = f"{ONNXRUNTIME}:cpu", f"{ONNXRUNTIME}:qnn"
 _NAMES = {_CPU: f"CPU ({ONNXRUNTIME})", _QNN: f"NPU of Qualcomm ({ONNXRUNTIME})"}
 _INT8_TIMES_FP32 = {"AVX-VNNI": 4, "AVX-512 VNNI": 4, "NEON dot product": 4, "NEON I8MM": 8}
 
@@ -46,7 +45,7 @@ def search(
     reasons = {runtime: why_not(runtime) for runtime in (_CPU, _QNN)}
     absent += [Absent(_NAMES[runtime], reason) for runtime, reason in reasons.items() if reason]
     qualcomm = Found("npu", "npu", "Qualcomm Hexagon", (_QNN,), memory_bytes=memory, shares_memory=True)
-    runtimes = (_CPU,) * (not reasons[_CPU]) + (f"{OPENVINO} CPU",) * openvino
+    runtimes = (_CPU,) * (not reasons[_CPU]) + (f"{OPENVINO}:CPU",) * openvino
     devices = [cpu(found, runtimes), *nvidia, *intel, *((qualcomm,) if not reasons[_QNN] else ())]
     return Machine(found, tuple(_named(devices)), tuple(absent))
 
