@@ -27,8 +27,8 @@ from qeil_ros.msg import (
     RobotHeartbeat,
 )
 from qeil_ros.safety.arbiter import Arbiter, Key, Publish, Source
-from qeil_ros.safety.checks import answer_problem, duration
 from qeil_ros.safety.link import Echo, Link, LinkMonitor
+from qeil_ros.safety.outputs import answer_problem, duration
 
 from . import qos
 from .answering import Answering

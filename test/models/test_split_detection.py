@@ -10,7 +10,7 @@ from qeil_ros.models.detection import Detector, DetectTask, suppress
 from qeil_ros.models.folder import ModelFolder
 from qeil_ros.models.schema import ModelError, Section
 from qeil_ros.nodes.results import message_of
-from qeil_ros.safety.checks import answer_problem
+from qeil_ros.safety.outputs import answer_problem
 
 LABELS = ["cat", "dog", "cup"]
 

@@ -1,0 +1,259 @@
+"""Whether an image can be what the camera sees now: range, content, freshness, noise that no camera makes.
+
+QEIL's safety layer (arXiv 2602.06057 v2) names the validation of adversarial inputs without giving rules; all
+of these are ours. They look at the model's own input, where a perturbation has to be to do harm, and at a
+sample of it: blocks on a grid, in one channel, so that a large image costs no more than a small one.
+
+**Range.** Shape, type, and every value between those of a black and a white pixel; NaN is neither.
+
+**Blank.** The entropy of the pixels' histogram is under `least_entropy_bits`: a covered lens, a dead sensor.
+
+**Noise alone.** Pixels differ from their neighbours as much as from any others: there is no picture.
+
+**Frozen, replayed.** The same sample again and again for `frozen_s`, or sequences of frames that have been
+there before, or stamps that go back. A real camera's noise makes every frame another one; a simulated camera
+that stands still is rightly called frozen.
+
+**Adversarial noise.** A perturbation within +-e grey levels lies over the whole image, where a picture has
+flat places almost always. So the noise floor, the 10 % quantile over the blocks of Immerkaer's estimate of
+the noise (J. Immerkaer, Fast noise variance estimation, CVIU 64(2), 1996), is low for pictures however rich,
+and near e for such a perturbation. It is held against `most_noise` and against what is usual for this camera.
+`qeil bench screen` measures how often it raises a false alarm, and what it finds. It is a tripwire: a patch
+in the scene, or an attacker who knows it and leaves the flat places alone, passes.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+from statistics import median
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+__all__ = ["Expected", "ImageScreen", "Problem", "ScreenConfig", "Suspicion"]
+
+_BLOCK = 8
+_MARGIN = 2  # the estimate's 3 x 3 mask shortens a block by two
+_MOST_BLOCKS = 8  # along a side
+_BINS = 32
+_FLOOR = 0.1
+_IMMERKAER = math.sqrt(math.pi / 2) / 6
+_USUAL_FRAMES = 64
+_JUDGE_EVERY = 16
+_RISE = 1.005
+_MOST_RANGE_VALUES = 4096
+_NOISE_ALONE = 0.6
+
+
+class Problem(str, Enum):
+    """What a frame is suspected of; the order is that of the tests."""
+
+    RANGE = "range"
+    BLANK = "blank"
+    NOISE = "noise"
+    ADVERSARIAL = "adversarial"
+    FROZEN = "frozen"
+    REPLAYED = "replayed"
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    problem: Problem
+    reason: str
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the model takes, one image: values = pixels (0 to 255) * gain + offset, channel by channel.
+
+    Attributes:
+        shape: [1, C, H, W], or with `channels_last` [1, H, W, C].
+        gain, offset: one per channel.
+    """
+
+    shape: tuple[int, int, int, int]
+    dtype: str
+    gain: tuple[float, ...]
+    offset: tuple[float, ...]
+    channels_last: bool = False
+
+    def __post_init__(self) -> None:
+        count = self.shape[3 if self.channels_last else 1]
+        if not len(self.gain) == len(self.offset) == count or 0.0 in self.gain:
+            raise ValueError(f"gain {self.gain} and offset {self.offset} for {count} channels; want one each")
+
+
+@dataclass(frozen=True)
+class ScreenConfig:
+    """
+    Attributes:
+        least_entropy_bits: of the histogram of 32 bins that a picture has at least, 0 to 5 [bit].
+        most_noise: noise floor that a picture has at most, as a standard deviation in grey levels.
+        usual_times, usual_levels: the floor may be so many times this camera's usual one and so many grey
+            levels more, where that is less than `most_noise`.
+        frozen_s: how long a camera may give the very same image [s]; 0: for ever.
+        replayed_frames: frames in a row that were there before, in the same order, until it is a replay.
+        memory_frames: how far back that is looked for.
+    """
+
+    least_entropy_bits: float = 0.5
+    most_noise: float = 4.5
+    usual_times: float = 2.5
+    usual_levels: float = 0.5
+    frozen_s: float = 2.0
+    replayed_frames: int = 10
+    memory_frames: int = 4096
+
+
+class ImageScreen:
+    """Looks at a camera's frames, one after the other. One thread at a time."""
+
+    def __init__(self, expected: Expected, config: ScreenConfig | None = None) -> None:
+        self.config = config or ScreenConfig()
+        self.noise = math.nan
+        """Noise floor of the last frame, as a standard deviation in grey levels."""
+        self.entropy_bits = math.nan
+        """Of the last frame."""
+        self._expected = expected
+        self._dtype = np.dtype(expected.dtype)
+        ends = [(o, 255.0 * g + o) for g, o in zip(expected.gain, expected.offset, strict=True)]
+        slack = 1e-3 * max(abs(high - low) for low, high in ends)
+        self._low, self._high = min(map(min, ends)) - slack, max(map(max, ends)) + slack
+        channel = len(expected.gain) // 2  # green, or the only one
+        self._channel = (0, slice(None), slice(None), channel) if expected.channels_last else (0, channel)
+        self._gain, self._offset = expected.gain[channel], expected.offset[channel]
+        self._floors: deque[float] = deque(maxlen=_USUAL_FRAMES)
+        self._usual = math.nan
+        self._frames = 0
+        self._seen: dict[int, int] = {}  # checksum -> number of the frame that had it last
+        self._order: deque[int] = deque()
+        self._same_since_s, self._same = math.inf, 0
+        self._lag, self._run = 0, 0
+        self._stamp_ns = 0
+
+    def check(self, image: NDArray[np.generic], now_s: float, stamp_ns: int = 0) -> list[Suspicion]:
+        """What speaks against a frame.
+
+        Args:
+            image: the model's input.
+            now_s: when it came, on the monotonic clock [s].
+            stamp_ns: its stamp; 0: it has none.
+        """
+        expected = self._expected
+        if image.shape != expected.shape or image.dtype != self._dtype:
+            got = f"{image.dtype} {list(image.shape)}, want {expected.dtype} {list(expected.shape)}"
+            return [Suspicion(Problem.RANGE, f"the model's input is {got}")]
+        if self._dtype.kind == "f":
+            values = image.reshape(-1)
+            values = values[:: max(1, values.size // _MOST_RANGE_VALUES) | 1]
+            low, high = float(values.min()), float(values.max())
+            if not (self._low <= low and high <= self._high):  # NaN goes through min and max
+                said = f"values from {low:.4g} to {high:.4g}, want {self._low:.4g} to {self._high:.4g}"
+                return [Suspicion(Problem.RANGE, said)]
+        blocks = _blocks(image[self._channel])
+        pixels = (blocks.astype(np.float32) - np.float32(self._offset)) * np.float32(1.0 / self._gain)
+        found = self._content(pixels)
+        found += self._freshness(zlib.crc32(blocks[:, ::2, ::2].tobytes()), now_s, stamp_ns)
+        return found
+
+    def _content(self, pixels: NDArray[np.float32]) -> list[Suspicion]:
+        """Args: pixels: [N, side, side], 0 to 255."""
+        config, sparse = self.config, pixels[:, ::2, ::2]
+        bins = np.bincount((sparse * np.float32(_BINS / 256)).astype(np.intp).ravel())
+        share = bins[bins > 0] / sparse.size
+        self.entropy_bits = float(-(share * np.log2(share)).sum())
+        if self.entropy_bits < config.least_entropy_bits:
+            text = f"next to nothing is to be seen: {self.entropy_bits:.2f} bit of entropy"
+            self.noise = math.nan
+            return [Suspicion(Problem.BLANK, f"{text}, want {config.least_entropy_bits:g}")]
+        noise = _noise(pixels)
+        self.noise = floor = float(np.partition(noise, place := int(_FLOOR * len(noise)))[place])
+        spread = float(sparse.std())
+        if floor > _NOISE_ALONE * spread:
+            text = f"noise and no picture: {floor:.3g} grey levels of {spread:.3g} differ from the neighbours"
+            return [Suspicion(Problem.NOISE, text)]
+        most, than = config.most_noise, "any picture's"
+        usual = config.usual_times * self._usual + config.usual_levels
+        if usual < most:  # never with NaN
+            most, than = usual, "this camera's"
+        if floor > most:
+            text = f"noise of {floor:.3g} grey levels where a picture is flat, {than} is {most:.3g} at most"
+            return [Suspicion(Problem.ADVERSARIAL, text)]
+        self._floors.append(floor)
+        if self._frames % _JUDGE_EVERY == 0 and len(self._floors) >= _JUDGE_EVERY:
+            # Up by 1 % a second at most (at 30 Hz): dusk may raise it, noise that came at once may not.
+            risen = math.inf if math.isnan(self._usual) else _RISE * self._usual + 1e-3
+            self._usual = min(median(self._floors), risen)
+        return []
+
+    def _freshness(self, checksum: int, now_s: float, stamp_ns: int) -> list[Suspicion]:
+        config, found = self.config, []
+        before = self._seen.get(checksum)
+        lag = 0 if before is None else self._frames - before
+        self._remember(checksum)
+        if lag == 1:
+            self._same += 1
+        else:
+            self._same_since_s, self._same = now_s, 0
+        same_s = now_s - self._same_since_s
+        if config.frozen_s and self._same > 1 and same_s >= config.frozen_s:
+            text = f"the same image for {same_s:.1f} s, {self._same + 1} times"
+            found.append(Suspicion(Problem.FROZEN, text))
+        self._run = (self._run + 1 if lag == self._lag else 1) if lag > 1 else 0
+        self._lag = lag
+        if self._run >= config.replayed_frames:
+            text = f"{self._run} images in a row were there {lag} images ago"
+            found.append(Suspicion(Problem.REPLAYED, text))
+        if 0 < stamp_ns < self._stamp_ns:
+            back_s = (self._stamp_ns - stamp_ns) * 1e-9
+            found.append(Suspicion(Problem.REPLAYED, f"the stamp went back by {back_s:.3g} s"))
+        self._stamp_ns = stamp_ns
+        return found
+
+    def _remember(self, checksum: int) -> None:
+        self._seen[checksum] = self._frames
+        self._order.append(checksum)
+        self._frames += 1
+        if len(self._order) > self.config.memory_frames:
+            oldest = self._order.popleft()
+            if self._seen.get(oldest) == self._frames - 1 - self.config.memory_frames:
+                del self._seen[oldest]
+
+
+def _blocks(plane: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Square blocks on an even grid, at most 8 a side: [N, side, side], copied."""
+    height, width = plane.shape
+    side = min(_BLOCK + _MARGIN, height, width)
+    counts = [min(_MOST_BLOCKS, max(1, (length - _MARGIN) // _BLOCK)) for length in (height, width)]
+    steps = [
+        (length - side) // (count - 1) if count > 1 else 0
+        for length, count in zip((height, width), counts, strict=True)
+    ]
+    rows, columns = plane.strides
+    view = as_strided(
+        plane,
+        (*counts, side, side),
+        (steps[0] * rows, steps[1] * columns, rows, columns),
+        writeable=False,
+    )
+    return view.reshape(-1, side, side)
+
+
+def _noise(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Immerkaer's estimate of the noise in each block, a standard deviation in grey levels. [N, s, s] -> [N]
+
+    The mask is [1 -2 1] twice: second differences along the rows, of those along the columns.
+    """
+    if pixels.shape[1] < 3:
+        return np.zeros(len(pixels), np.float32)
+    down = pixels[:, :-2] + pixels[:, 2:]
+    down -= 2 * pixels[:, 1:-1]
+    across = down[:, :, :-2] + down[:, :, 2:]
+    across -= 2 * down[:, :, 1:-1]
+    np.abs(across, out=across)
+    return np.asarray(across.mean(axis=(1, 2)) * np.float32(_IMMERKAER), np.float32)
