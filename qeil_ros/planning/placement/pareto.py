@@ -7,7 +7,7 @@ over these three, guided by the Pareto front. The moves, the schedule and the ar
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -20,7 +20,8 @@ from .problem import Assignment, Outcome, Problem, Refused
 __all__ = ["Placed", "hypervolume", "search"]
 
 Floats = NDArray[np.float64]
-OBJECTIVES = ("energy_j", "latency_s", "idle_share")
+ANNEALED = 0.4
+"""The share of the steps that finds good placements; the others find those that lie between them."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,9 @@ class Placed:
 def search(problem: Problem, *, steps: int = 20_000, seed: int = 0, apart: bool = True) -> list[Placed]:
     """Placements none of which another beats in all three, least energy first; all within the limits.
 
-    A few annealings under different weights of the three, in logs, each from the archive's best for it; a
-    move gives a stretch of layers another device, in one phase or in all. `steps` are tried in all.
+    First a few annealings under different weights of the three, in logs, each from the archive's best for it;
+    a move gives a stretch of layers another device, in one phase or in all. Then the neighbours of what the
+    archive holds are looked at, placement by placement. `steps` are tried in all.
 
     Raises:
         Refused: not even a first placement fits the memory.
@@ -53,9 +55,10 @@ def search(problem: Problem, *, steps: int = 20_000, seed: int = 0, apart: bool 
         greedy(problem)  # says which layer does not fit
         raise Refused("memory", math.nan, math.nan, "no placement was found that fits the memory")
     weights = _weights(rng)
-    each = max(1, steps // len(weights))
+    each = max(1, int(ANNEALED * steps) // len(weights))
     for weight in weights:
         _anneal(problem, archive, weight, each, rng, apart)
+    _spread(problem, archive, steps - each * len(weights), rng, apart)
     return archive.front()
 
 
@@ -87,6 +90,53 @@ def _anneal(
         new = _cost(tried.values, weight)
         if new <= cost or rng.random() < math.exp((cost - new) / temperature):
             current, cost = tried, new
+
+
+def _spread(problem: Problem, archive: _Archive, steps: int, rng: np.random.Generator, apart: bool) -> None:
+    """Pareto local search: every neighbour of every placement on the front, until nothing new turns up.
+
+    A front of three objectives has gaps that no weighted sum of them points into.
+    """
+    seen: set[bytes] = set()
+    while steps > 0:
+        fresh = [placed for placed in archive.front() if placed.assignment.tobytes() not in seen]
+        if not fresh:
+            return
+        for index in rng.permutation(len(fresh)):
+            current = fresh[index].assignment
+            seen.add(current.tobytes())
+            for moved in _neighbours(current, len(problem.devices), rng, apart):
+                if steps == 0:
+                    return
+                archive.offer(moved)
+                steps -= 1
+
+
+def _neighbours(
+    assignment: Assignment, devices: int, rng: np.random.Generator, apart: bool
+) -> Iterator[Assignment]:
+    """All placements one move away, in a random order: `_moved` draws one of them."""
+    phases, layers = assignment.shape
+    rows = [slice(None), *((slice(p, p + 1) for p in range(phases)) if apart and phases > 1 else ())]
+    stretches = layers * (layers + 1) // 2
+    for number in rng.permutation(len(rows) * stretches * devices):
+        rest, device = divmod(int(number), devices)
+        row, stretch = divmod(rest, stretches)
+        length, start = _stretch(stretch, layers)
+        if (assignment[rows[row], start : start + length] == device).all():
+            continue
+        new: Assignment = assignment.copy()
+        new[rows[row], start : start + length] = device
+        yield new
+
+
+def _stretch(number: int, layers: int) -> tuple[int, int]:
+    """The length and the start of a stretch, shorter ones first."""
+    length = 1
+    while number >= layers - length + 1:
+        number -= layers - length + 1
+        length += 1
+    return length, number
 
 
 def _cost(values: Sequence[float], weight: Floats) -> float:

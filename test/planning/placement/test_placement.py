@@ -11,43 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.reproduce.qeil_instances import costs, random_problem
 from qeil_ros.planning.placement.exact import Objective, contiguous, free
 from qeil_ros.planning.placement.greedy import greedy, homogeneous, printed
-from qeil_ros.planning.placement.pareto import hypervolume, search
+from qeil_ros.planning.placement.pareto import _neighbours, hypervolume, search
 from qeil_ros.planning.placement.problem import Device, Layer, Limits, Link, Problem, Refused
 from qeil_ros.planning.placement.transformer import Transformer
 
 ENERGY = Objective()
-
-
-def random_problem(
-    seed: int, layers: int = 5, devices: int = 3, phases: int = 2, tight: float = 0.6
-) -> Problem:
-    rng = np.random.default_rng(seed)
-    made = tuple(
-        Layer(
-            f"layer {i}",
-            float(rng.uniform(1, 10)) * 1e6,
-            tuple(rng.uniform(1, 100, phases) * 1e6),
-            tuple(rng.uniform(1, 20, phases) * 1e6),
-            tuple(rng.uniform(0.01, 2, phases) * 1e6),
-            float(rng.uniform(0, 1)) * 1e6 if phases > 1 else 0.0,
-        )
-        for i in range(layers)
-    )
-    need = sum(layer.weight_bytes + layer.state_bytes for layer in made)
-    machines = tuple(
-        Device(
-            f"device {i}",
-            float(rng.uniform(1, 50)) * 1e9,
-            float(rng.uniform(1, 20)) * 1e9,
-            float(rng.uniform(1, 60)),
-            float(rng.uniform(0.3, 1.2)) * need * tight * 2,
-        )
-        for i in range(devices)
-    )
-    link = Link(float(rng.uniform(0.5, 10)) * 1e9, float(rng.uniform(0, 1e-4)), float(rng.uniform(0, 1e-9)))
-    return Problem(made, machines, tuple(rng.integers(1, 30, phases).astype(float)), link)
 
 
 def everything(problem: Problem, apart: bool):
@@ -220,6 +191,45 @@ def test_the_search_covers_the_exact_front():
         found = [placed.values for placed in search(problem, steps=3000, seed=seed)]
         assert hypervolume(found, reference) >= 0.98 * hypervolume(values, reference)
         assert min(found)[0] == pytest.approx(values[:, 0].min(), rel=0.05)
+
+
+def test_a_search_that_has_the_steps_finds_the_whole_front():
+    problem = random_problem(1, layers=4, devices=3, phases=1, tight=1.0)
+    values = np.array([(o.energy_j, o.latency_s, o.idle_share) for _, o in everything(problem, apart=False)])
+    front = {
+        tuple(v.round(9)) for v in values if not ((values <= v).all(axis=1) & (values < v).any(axis=1)).any()
+    }
+    found = {tuple(np.round(placed.values, 9)) for placed in search(problem, steps=4000, seed=0)}
+    assert found == front and len(front) == 5
+
+
+def test_a_placement_has_every_neighbour_once():
+    layers, devices = 4, 3
+    current = np.array([[0, 1, 1, 2], [0, 0, 2, 2]])
+    rng = np.random.default_rng(0)
+    found = [n.tobytes() for n in _neighbours(current, devices, rng, apart=True)]
+    wanted = set()
+    for rows, start, stop in itertools.product(([0], [1], [0, 1]), range(layers), range(1, layers + 1)):
+        for device in range(devices if start < stop else 0):
+            new = current.copy()
+            new[np.ix_(rows, range(start, stop))] = device
+            wanted.add(new.tobytes())
+    assert set(found) == wanted - {current.tobytes()}
+    for together in _neighbours(current, devices, rng, apart=False):
+        changed = (together != current).any(axis=0)
+        assert (together[:, changed] == together[:1, changed]).all()
+
+
+def test_costs_of_many_are_those_of_each():
+    problem = random_problem(2, layers=4)
+    placed = np.random.default_rng(0).integers(3, size=(30, 2, 4))
+    found = costs(problem, placed)
+    for i, each in enumerate(placed):
+        outcome = problem.outcome(each)
+        assert found.latency_s[i] == pytest.approx(outcome.latency_s)
+        assert found.energy_j[i] == pytest.approx(outcome.energy_j)
+        assert found.busy_s[i] == pytest.approx(outcome.busy_s)
+        assert found.used_bytes[i] == pytest.approx(problem.memory_used(each))
 
 
 def test_a_search_keeps_limits_and_repeats():
