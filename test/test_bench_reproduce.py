@@ -325,5 +325,5 @@ def test_the_same_command_takes_an_exported_model(small, tmp_path, capsys, monke
 
 def test_bad_words_are_told_in_a_line(capsys):
     assert main(["reproduce"]) == 0 and "co-inference" in capsys.readouterr().out
-    assert main(["reproduce", "qeil"]) == 2
-    assert "nothing to reproduce called 'qeil'" in capsys.readouterr().err
+    assert main(["reproduce", "qail"]) == 2
+    assert "nothing to reproduce called 'qail'" in capsys.readouterr().err

@@ -1,7 +1,7 @@
-"""Reproductions of published experiments: modules with `DESCRIPTION` and `run(effort) -> Reproduction`.
+"""Reproductions of published experiments: modules with DESCRIPTION, Effort and run(effort) -> Reproduction.
 
-`qeil reproduce NAME` runs one; `python -m bench.reproduce` runs all in full and records their results in
-`bench/results`, their reports in `docs`.
+`qeil reproduce NAME` runs one; `python -m bench.reproduce` runs all, or those named, in full and records
+their results in `bench/results`, their reports in `docs`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-_NAMES = ("co-inference",)
+_NAMES = ("co-inference", "qeil")
 
 
 def names() -> tuple[str, ...]:

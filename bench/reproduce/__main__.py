@@ -1,4 +1,4 @@
-"""`python -m bench.reproduce`: every reproduction in full; records in bench/results, reports in docs.
+"""`python -m bench.reproduce [NAME ...]`: reproductions in full; records in bench/results, reports in docs.
 
 Exit code 1: a target was missed.
 """
@@ -6,20 +6,24 @@ Exit code 1: a target was missed.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import load, names
-from .effort import Effort
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def main() -> int:
+def main(wanted: Sequence[str]) -> int:
     from rich.console import Console
 
+    if unknown := sorted(set(wanted) - set(names())):
+        print(f"nothing to reproduce called {', '.join(unknown)}; there are: {', '.join(names())}")
+        return 2
     code = 0
-    for name in names():
-        made = load(name).run(Effort.of(quick=False), command=f"python -m {__package__}")
+    for name in wanted or names():
+        module = load(name)
+        made = module.run(module.Effort.of(quick=False), command=f"python -m {__package__} {name}")
         Console().print(made.table())
         file = f"reproduce_{name.replace('-', '_')}"
         results = ROOT / "bench/results"
@@ -31,4 +35,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -25,7 +25,7 @@ from .section import Section
 from .weights import float_agent
 from .workloads import WORKLOADS, PaperModel
 
-__all__ = ["DESCRIPTION", "run"]
+__all__ = ["DESCRIPTION", "Effort", "run"]
 
 DESCRIPTION = "bounds, fits, designs and baselines of quantization-aware co-inference (arXiv 2602.13052)"
 TITLE = "Reproduction of quantization-aware co-inference (arXiv 2602.13052)"

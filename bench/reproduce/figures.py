@@ -1,14 +1,15 @@
-"""The figures of the reproduction, drawn from its record alone."""
+"""The figures of the reproductions, drawn from their records alone; here those of co-inference."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DRAWN", "draw"]
+from . import qeil_figures
+from .panels import Data, panels_of
 
-Data = Mapping[str, Any]
+__all__ = ["DRAWN", "draw"]
 
 _METHODS = {
     "proposed": ("proposed", "o-", "tab:blue"),
@@ -27,24 +28,15 @@ def draw(name: str, data: Data, file: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure = DRAWN[name](pyplot, data)
+    figure = (DRAWN | qeil_figures.DRAWN)[name](pyplot, data)
     try:
         figure.savefig(file, dpi=110)
     finally:
         pyplot.close(figure)
 
 
-def _panels(pyplot: Any, rows: int, columns: int, width: float = 5.5, height: float = 4.2) -> tuple[Any, Any]:
-    figure, panels = pyplot.subplots(
-        rows, columns, figsize=(width * columns, height * rows), layout="constrained", squeeze=False
-    )
-    for axes in panels.flat:
-        axes.grid(alpha=0.3)
-    return figure, panels
-
-
 def _fits(pyplot: Any, data: Data) -> Any:
-    figure, panels = _panels(pyplot, 1, len(data), 3.2, 3.4)
+    figure, panels = panels_of(pyplot, 1, len(data), 3.2, 3.4)
     for axes, (name, record) in zip(panels.flat, data.items(), strict=True):
         fitted, seen = record["qq"]["exponential"], record["qq"]["weights"]
         most = max(fitted[-1], seen[-1])
@@ -56,7 +48,7 @@ def _fits(pyplot: Any, data: Data) -> Any:
 
 
 def _bounds(pyplot: Any, data: Data) -> Any:
-    figure, panels = _panels(pyplot, 1, 2)
+    figure, panels = panels_of(pyplot, 1, 2)
     left, right = panels.flat
     sources = {"exponential, lambda = 1": data["exponential"], data["real"]["of"]: data["real"]["points"]}
     for axes, (title, points) in zip((left, right), sources.items(), strict=True):
@@ -74,7 +66,7 @@ def _bounds(pyplot: Any, data: Data) -> Any:
 
 
 def _distortion(pyplot: Any, data: Data) -> Any:
-    figure, panels = _panels(pyplot, 1, 2)
+    figure, panels = panels_of(pyplot, 1, 2)
     curves = {
         name: [[r[key] for r in data["fcdnn16"] if r["quantizer"] == name] for key in ("parameter", "output")]
         for name in _QUANTIZERS
@@ -91,7 +83,7 @@ def _distortion(pyplot: Any, data: Data) -> Any:
 def _sweeps(pyplot: Any, data: Data) -> Any:
     sweeps = data["sweeps"]
     rows = list(dict.fromkeys((s["workload"], s["quantizer"]) for s in sweeps))
-    figure, panels = _panels(pyplot, len(rows), 2, 6, 3.6)
+    figure, panels = panels_of(pyplot, len(rows), 2, 6, 3.6)
     for sweep in sweeps:
         column = ("delay", "energy").index(sweep["axis"])
         axes = panels[rows.index((sweep["workload"], sweep["quantizer"])), column]
@@ -124,7 +116,7 @@ def _sweeps(pyplot: Any, data: Data) -> Any:
 def _testbed(pyplot: Any, data: Data) -> Any:
     rows = data["rows"]
     keys = list(dict.fromkeys((r["workload"], r["axis"]) for r in rows))
-    figure, panels = _panels(pyplot, 1, len(keys), 3.8, 3.4)
+    figure, panels = panels_of(pyplot, 1, len(keys), 3.8, 3.4)
     for axes, key in zip(panels.flat, keys, strict=True):
         mine = [r for r in rows if (r["workload"], r["axis"]) == key]
         for index, name in enumerate(("low", "medium", "high")):
@@ -138,7 +130,7 @@ def _testbed(pyplot: Any, data: Data) -> Any:
 
 
 def _solvers(pyplot: Any, data: Data) -> Any:
-    figure, panels = _panels(pyplot, 1, 2)
+    figure, panels = panels_of(pyplot, 1, 2)
     left, right = panels.flat
     left.plot(data["optimum_bits"], data["relaxed_bits"], ".", markersize=3, alpha=0.5)
     left.set(xlabel="relaxed optimum [bits]", ylabel="the paper's algorithm [bits]")

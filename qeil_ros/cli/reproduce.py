@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +18,8 @@ __all__ = ["register"]
 
 _WIDTH = 180
 """Columns of the table where no terminal bounds it."""
+_DEFAULTS: dict[str, Any] = {"model": "tabletop", "data": "", "split": "", "threads": 1}
+"""Of the options that not every reproduction has."""
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +39,7 @@ def reproduce(
     ] = None,
     model: Annotated[
         str, typer.Option(help="whose quality is measured: a folder of `qeil export`, or a shipped model")
-    ] = "tabletop",
+    ] = _DEFAULTS["model"],
     data: Annotated[
         str, typer.Option(help="what it is scored on, as for `qeil evaluate`  [default: frozen scenes]")
     ] = "",
@@ -45,6 +48,7 @@ def reproduce(
 ) -> int:
     """Repeat a paper's experiments and compare what comes out with it.
 
+    Which options one takes depends on its experiments: those about a model's quality are co-inference's.
     Exit code 1: a target was missed.
 
     Example: qeil reproduce co-inference --quick --output report
@@ -55,7 +59,6 @@ def reproduce(
 
     load_benchmarks(share_dir() / "bench")
     reproductions = importlib.import_module("bench.reproduce")
-    effort = importlib.import_module("bench.reproduce.effort").Effort.of(quick)
     if name is None:
         for known in reproductions.names():
             print(f"{known:14} {reproductions.load(known).DESCRIPTION}")
@@ -66,11 +69,18 @@ def reproduce(
         raise CliError(
             f"nothing to reproduce called {name!r}; there are: {', '.join(reproductions.names())}"
         ) from None
-    if model != "tabletop" and not data:
+    chosen = {"model": model, "data": data, "split": split, "threads": threads}
+    taken = set(inspect.signature(module.run).parameters)
+    if foreign := [
+        f"--{key}" for key, value in chosen.items() if key not in taken and value != _DEFAULTS[key]
+    ]:
+        raise CliError(f"{name} has no {', '.join(foreign)}")
+    if model != _DEFAULTS["model"] and not data:
         raise CliError(f"--model {model}: name the pictures that it is scored on with --data")
     command = " ".join(["qeil reproduce", name, *(["--quick"] if quick else [])])
     try:
-        made = module.run(effort, model=model, data=data, split=split, threads=threads, command=command)
+        options = {key: value for key, value in chosen.items() if key in taken}
+        made = module.run(module.Effort.of(quick), command=command, **options)
         if output is not None:
             made.save(output / f"{made.benchmark}.json", output / "report.md", output / made.benchmark)
         if json_file is not None and str(json_file) != "-":

@@ -1,0 +1,71 @@
+"""The figures of QEIL's reproduction, drawn from its record alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .panels import Data, panels_of
+
+__all__ = ["DRAWN"]
+
+_SOURCES = {"paper": "the paper", "as printed": "as printed", "corrected": "corrected"}
+_COLORS = ("tab:grey", "tab:orange", "tab:blue")
+
+
+def _simulation(pyplot: Any, data: Data) -> Any:
+    columns = [column for name, column in data["columns"].items() if name != "pass_k"]
+    figure, panels = panels_of(pyplot, 1, len(columns), 3.6, 4.0)
+    models = data["models"]
+    for axes, column in zip(panels.flat, columns, strict=True):
+        for place, (key, label) in enumerate(_SOURCES.items()):
+            at = [index + (place - 1) * 0.27 for index in range(len(models))]
+            standard, aware = zip(*column[key], strict=True)
+            axes.bar([x - 0.06 for x in at], standard, 0.12, color=_COLORS[place], alpha=0.4)
+            axes.bar([x + 0.06 for x in at], aware, 0.12, color=_COLORS[place], label=label)
+        axes.set_xticks(range(len(models)), models, rotation=60, fontsize=7)
+        unit = f" [{column['unit']}]" if column["unit"] else ""
+        axes.set(title=f"{column['title']}{unit}", yscale="log")
+    panels.flat[0].legend(fontsize=8)
+    return figure
+
+
+def _constants(pyplot: Any, data: Data) -> Any:
+    figure, panels = panels_of(pyplot, 1, 2)
+    for axes, factors in zip(panels.flat, (True, False), strict=True):
+        mine = [c for c in data["choices"] if c["factors"] is factors and c["cpu_bandwidth"] == 100]
+        for watts in dict.fromkeys(choice["npu_power_w"] for choice in mine):
+            line = [choice for choice in mine if choice["npu_power_w"] == watts]
+            axes.plot(
+                [c["npu_bandwidth"] for c in line], [c["saving"] for c in line], "o-", label=f"NPU {watts} W"
+            )
+        axes.axhline(data["claimed"], color="black", linestyle="--", linewidth=0.8)
+        axes.set(
+            title=f"{'with' if factors else 'without'} efficiency factors",
+            xlabel="NPU's bandwidth [GB/s]",
+            ylim=(-3, 100),
+        )
+    panels.flat[0].set_ylabel("saving at most [%]")
+    panels.flat[0].legend(fontsize=8)
+    return figure
+
+
+def _placement(pyplot: Any, data: Data) -> Any:
+    figure, panels = panels_of(pyplot, 1, 2)
+    left, right = panels.flat
+    excess = sorted(data["excess_percent"])
+    left.plot([100 * (i + 1) / len(excess) for i in range(len(excess))], excess)
+    left.set(xlabel="problems [%]", ylabel="greedy above the least energy [%]", yscale="symlog")
+    sizes = [size for size, _ in data["front_sizes"]]
+    right.plot(sizes, data["front_lacks_percent"], "o", markersize=4)
+    right.axhline(2.0, color="black", linestyle="--", linewidth=0.8)
+    right.set(xlabel="placements on the exact front", ylabel="hypervolume lacking [%]")
+    return figure
+
+
+DRAWN: dict[str, Callable[[Any, Data], Any]] = {
+    "simulation": _simulation,
+    "constants": _constants,
+    "placement": _placement,
+}
+"""By the name of a section."""
