@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from fake_machine import FakeMachine
 
 from qeil_ros.cli import main
 from qeil_ros.cli.devices import measure, records, torch_gpus
+from qeil_ros.models.staged.place import Place
 from qeil_ros.planning import device as profiles
 from qeil_ros.planning.placement.devices import as_devices
 from qeil_ros.platform import Quality, Reading
 from qeil_ros.platform.devices import Absent, Found, Machine, ProductError, Speed, Told
+from qeil_ros.platform.devices import search as platform_search
 
 Run = Callable[..., str]
 
@@ -25,10 +28,9 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     """Runs the command on a machine with one processor and a GPU; returns what it printed."""
     fake = FakeMachine(tmp_path / "machine")
     gpu = Found("gpu", "gpu", "Some GPU", ("x:cuda",), flops_s={"fp32": Told(1e12, "told", True)})
-    real = records.search
 
     def search(*roots: Any) -> Machine:
-        found = real(*roots)
+        found = platform_search(*roots)
         return Machine(found.processor, (found.devices[0], gpu), found.absent)
 
     monkeypatch.setattr(records, "search", search)
@@ -69,7 +71,8 @@ def test_this_machine_as_json(run: Run) -> None:
     assert cpu["cores"]["quality"] == "stated" and "kernel" in cpu["cores"]["source"]
     assert cpu["memory_bytes"]["value"] == 1000 * 1024 and cpu["pool"] == "system"
     assert gpu["flops_s"]["fp32"] == {"value": 1e12, "source": "told", "quality": "derived"}
-    assert told["processor"]["threads"] >= 1 and told["processor"]["quota"] is None
+    assert told["processor"]["cpus"] == sorted(os.sched_getaffinity(0))
+    assert told["processor"]["quota"] is None
     assert told["absent"]["CUDA (torch)"] == "for [some] reason"
     assert any("--measure" in note for note in told["notes"])  # of the wire
 
@@ -107,6 +110,38 @@ def test_what_is_measured_goes_into_the_records(run: Run, speeds: None, tmp_path
     (placed,) = as_devices(machine.devices, "fp32", ("cpu",))
     assert (placed.flops_s, placed.bandwidth_bytes_s, placed.power_w) == (2e12, 2e10, 15)
     assert json.loads(run(str(tmp_path / "m.yaml"), "--json", "-"))["devices"][0]["name"] == "cpu"
+
+
+def test_cores_and_runtimes_can_be_devices_of_their_own(
+    run: Run, speeds: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first = min(os.sched_getaffinity(0))
+    ran: list[tuple[str, set[int], int]] = []
+
+    def flops(runtime: str, precision: str, threads: int, **options: Any) -> Speed:
+        ran.append((runtime, os.sched_getaffinity(0), threads))
+        return Speed(1e9, 1e9, "FLOP/s", runtime)
+
+    monkeypatch.setattr(measure, "flops", flops)
+    path = tmp_path / "two.yaml"
+    places = ("--as", f"one=onnxruntime@{first}", "--as", "all=onnxruntime:cpu")
+    before = os.sched_getaffinity(0)
+    run(*places, "--measure", "--power", "one=2", "--power", "all=3", "--output", str(path))
+    assert os.sched_getaffinity(0) == before
+    # Each in fp32 and int8, on its own cores.
+    assert ran[::2] == [
+        (f"onnxruntime:cpu@{first}", {first}, 1),
+        ("onnxruntime:cpu", before, len(before)),
+    ]
+    records = profiles.read(path).devices
+    assert [(record.name, record.runtimes) for record in records] == [
+        ("one", (f"onnxruntime:cpu@{first}",)),
+        ("all", ("onnxruntime:cpu",)),
+    ]
+    assert records[0].cores is not None and records[0].cores.value == 1
+    # A placement's runtimes are what stages are run at.
+    assert Place.parse(records[0].runtimes[0]).cores == (first,)
+    assert [device.power_w for device in as_devices(records)] == [2, 3]
 
 
 def test_power_is_what_a_busy_device_takes_above_rest(
@@ -155,6 +190,13 @@ def test_a_shipped_machine_is_shown(run: Run) -> None:
         (["no_such"], "no device profile 'no_such'"),
         (["paper_b"], "paper_b: lists no devices"),
         (["paper_a", "--measure"], "are of this machine; leave the name out"),
+        (["--as", "onnxruntime"], "--as onnxruntime: want a name and a place, like two=openvino:CPU@1"),
+        (["--as", "a=abacus"], "'abacus' is no place; want RUNTIME[:DEVICE][@CORES]"),
+        (
+            ["--as", "a=onnxruntime:cuda"],
+            "a=onnxruntime:cuda: nothing here runs it; there are onnxruntime:cpu",
+        ),
+        (["--as", "a=onnxruntime@4000"], "a: no core 4000 that this process may use"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(run: Run, options: list[str], said: str) -> None:

@@ -249,7 +249,7 @@ def test_the_processor_as_a_device() -> None:
         "Some Arm",
         "aarch64",
         4,
-        4,
+        (0, 1, 2, 3),
         2.0,
         (2e9,) * 4,
         "cpufreq",
@@ -261,7 +261,7 @@ def test_the_processor_as_a_device() -> None:
     device = cpu(told, ("onnxruntime:cpu",))
     assert device.cores == Told(2.0, "the kernel: 4 cores, 2 granted by its control group")
     assert device.flops_s["fp32"].value == 2 * 2e9 * 16 and device.flops_s["int8"].value == 4 * 2 * 2e9 * 16
-    silent = Processor("x", "riscv64", 1, 1, 9.0, (), "", 0.0, (), (), 0)
+    silent = Processor("x", "riscv64", 1, (0,), 9.0, (), "", 0.0, (), (), 0)
     device = cpu(silent, ())
     assert (device.clock_hz, device.flops_s, device.memory_bytes, device.flops_per_cycle) == (
         None,

@@ -39,6 +39,15 @@ def devices(
         bool, typer.Option("--measure", help="run each device for some seconds: peak, bandwidth, power")
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="with --measure: for less time")] = False,
+    places: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--as",
+            metavar="NAME=RUNTIME[:DEVICE][@CORES]",
+            help="a device of your own for those that are found, repeatable: cores or a runtime by "
+            "themselves, like two=openvino:CPU@1",
+        ),
+    ] = None,
     power: Annotated[
         list[str] | None,
         typer.Option(metavar="DEVICE=WATTS", help="of a busy device, where nothing measures it; repeatable"),
@@ -68,14 +77,17 @@ def devices(
 
     from .show import facts, view
 
-    if machine and (measure or power or output):
-        raise CliError(f"{machine}: --measure, --power and --output are of this machine; leave the name out")
+    if machine and (measure or power or places or output):
+        raise CliError(
+            f"{machine}: --measure, --as, --power and --output are of this machine; leave the name out"
+        )
     try:
         if machine:
             shown: tuple[Any, Any, tuple[str, ...]] = (_listed(machine), None, ())
         else:
             with _told() as progress:
-                here = _here(measure, quick, power or (), (sysfs_root, procfs_root, dev_root), progress)
+                roots = sysfs_root, procfs_root, dev_root
+                here = _here(measure, quick, places or (), power or (), roots, progress)
             shown = (here.device, here.machine, here.notes)
             if output is not None:
                 _write(output, here)
@@ -107,7 +119,12 @@ def _listed(name: str) -> Any:
 
 
 def _here(
-    measure: bool, quick: bool, power: Sequence[str], roots: tuple[Path, Path, Path], progress: Progress
+    measure: bool,
+    quick: bool,
+    places: Sequence[str],
+    power: Sequence[str],
+    roots: tuple[Path, Path, Path],
+    progress: Progress,
 ) -> Here:
     from .records import this_machine
 
@@ -115,12 +132,20 @@ def _here(
         return this_machine(
             measure=measure,
             quick=quick,
+            places=dict(_place(entry) for entry in places),
             power_w=dict(_watts(entry) for entry in power),
             roots=roots,
             progress=progress,
         )
     except ValueError as error:
         raise CliError(str(error)) from error
+
+
+def _place(entry: str) -> tuple[str, str]:
+    name, _, text = entry.partition("=")
+    if not name or not text:
+        raise CliError(f"--as {entry}: want a name and a place, like two=openvino:CPU@1")
+    return name, text
 
 
 def _watts(entry: str) -> tuple[str, float]:

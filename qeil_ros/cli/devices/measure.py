@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -58,7 +59,6 @@ class Bench:
         self.notes: list[str] = []
         self._processor, self._progress = processor, progress
         self._seconds = _SECONDS[quick]
-        self._threads = max(int(processor.usable_cores), 1)
         self._procfs_root = procfs_root
         self._meter = PowerMeter(str(sysfs_root), str(procfs_root))
         progress("power at rest")
@@ -79,14 +79,14 @@ class Bench:
 
     def measured(self, found: Found) -> Measured:
         """What can be measured of a device, by the first of its runtimes that computes there."""
-        runtime, speeds = self._speeds(found)
-        return Measured(
-            self._bandwidth(found, runtime, speeds),
-            self._power(found, runtime, speeds),
-            speeds,
-        )
+        cores = found.cpus or self._processor.cpus
+        with _on(cores):
+            threads = max(int(min(self._processor.usable_cores, len(cores))), 1)
+            runtime, speeds = self._speeds(found, threads)
+            bandwidth = self._bandwidth(found, runtime, speeds, threads)
+            return Measured(bandwidth, self._power(found, runtime, speeds, threads), speeds)
 
-    def _speeds(self, found: Found) -> tuple[str, dict[Known, Figure]]:
+    def _speeds(self, found: Found, threads: int) -> tuple[str, dict[Known, Figure]]:
         problems: list[str] = []
         for runtime in found.runtimes:
             speeds: dict[Known, Figure] = {}
@@ -97,7 +97,7 @@ class Bench:
                     speed = flops(
                         runtime,
                         precision,
-                        threads=self._threads,
+                        threads=threads,
                         seconds=self._seconds,
                         prepare=any_product,
                     )
@@ -110,11 +110,13 @@ class Bench:
         self.notes += problems or [f"{found.name}: nothing here runs networks on it; not measured"]
         return "", {}
 
-    def _bandwidth(self, found: Found, runtime: str, speeds: dict[Known, Figure]) -> Figure | None:
+    def _bandwidth(
+        self, found: Found, runtime: str, speeds: dict[Known, Figure], threads: int
+    ) -> Figure | None:
         self._progress(f"{found.name}: memory bandwidth")
         if found.kind == "cpu":
             caches = self._processor.last_cache_bytes
-            return _figure(stream(self._threads, caches, self._available(), self._seconds))
+            return _figure(stream(threads, caches, self._available(), self._seconds))
         if not runtime:
             return None
         try:
@@ -130,13 +132,13 @@ class Bench:
             return None
         return _figure(speed)
 
-    def _power(self, found: Found, runtime: str, speeds: dict[Known, Figure]) -> Figure | None:
+    def _power(self, found: Found, runtime: str, speeds: dict[Known, Figure], threads: int) -> Figure | None:
         """Above rest, of a device on the board: the machine's meters do not see into cards."""
         if not (runtime and found.shares_memory and self._rest.good):
             return None
         self._progress(f"{found.name}: power")
         precision: Precision = "fp16" if "fp16" in speeds else "fp32"
-        work = any_product(runtime, (_POWER_SIDE,) * 3, precision, self._threads)
+        work = any_product(runtime, (_POWER_SIDE,) * 3, precision, threads)
         busy = self._meter.mean(2 * self._seconds, work)
         above_w = busy.value - self._rest.value
         if not (busy.good and above_w > 0):
@@ -155,6 +157,17 @@ class Bench:
             if reading.name == "memory/available" and reading.good:
                 return reading.value
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4
+
+
+@contextmanager
+def _on(cpus: Sequence[int]) -> Iterator[None]:
+    """Keeps this thread, and those that it starts, to these processors."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _figure(speed: Speed) -> Figure:

@@ -12,6 +12,7 @@ from qeil_ros.planning.placement.devices import EQUATION_20, Figure, Measured, R
 from qeil_ros.platform.devices import Found, Machine, Told, search
 
 from .measure import Bench, Progress
+from .places import placed
 from .torch_gpus import torch_gpus
 
 __all__ = ["Here", "record", "this_machine"]
@@ -33,6 +34,7 @@ def this_machine(
     measure: bool = False,
     quick: bool = False,
     power_w: Mapping[str, float] | None = None,
+    places: Mapping[str, str] | None = None,
     name: str = "",
     roots: tuple[Path | str, Path | str, Path | str] = ("/sys", "/proc", "/dev"),
     progress: Progress = lambda what: None,
@@ -41,14 +43,17 @@ def this_machine(
 
     Args:
         measure: run each for some seconds. quick: for less time.
+        places: devices for those that are found, each RUNTIME[:DEVICE][@CORES] by its name.
         power_w: while a device is busy, by its name, as its user states it [W]; goes before what is read.
         roots: of sysfs, procfs and the device files.
 
     Raises:
-        ValueError: a power of a device that is not here.
+        ValueError: a power of a device that is not here, a place that is none or not here.
     """
     progress("looking for devices")
     machine = _with_torch(search(*roots))
+    if places:
+        machine = placed(machine, places, roots[0], roots[1])
     stated = dict(power_w or {})
     if unknown := sorted(set(stated) - {found.name for found in machine.devices}):
         raise ValueError(

@@ -30,6 +30,7 @@ class Found:
         shares_memory: with the processor; its bandwidth too.
         wire_bytes_s: between it and the processor's memory, where that is a bus.
         power_w: at most.
+        cpus: numbers of the processors that it is, where it is some of them; empty: not a part of them.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Found:
     power_w: Told | None = None
     wire_bytes_s: Told | None = None
     shares_memory: bool = False
+    cpus: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

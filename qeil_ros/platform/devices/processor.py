@@ -76,7 +76,7 @@ class Processor:
     """The processor, as far as this process may use it.
 
     Attributes:
-        cores: those with their own arithmetic; threads: what the kernel schedules on.
+        cores: those with their own arithmetic. cpus: numbers of what the kernel schedules on.
         quota: processors' worth of time that its control group grants; inf: all.
         clocks_hz: of each core, the highest that it is driven at, or where only that is told, the present
             one (`clock_source`); empty: not told.
@@ -89,7 +89,7 @@ class Processor:
     product: str
     architecture: str
     cores: int
-    threads: int
+    cpus: tuple[int, ...]
     quota: float
     clocks_hz: tuple[float, ...]
     clock_source: str
@@ -97,6 +97,10 @@ class Processor:
     caches: tuple[Cache, ...]
     isa: tuple[str, ...]
     memory_bytes: int
+
+    @property
+    def threads(self) -> int:
+        return len(self.cpus)
 
     @property
     def usable_cores(self) -> float:
@@ -138,7 +142,7 @@ def processor(
         product=f"{product} ({board})" if product and board else product or board or machine,
         architecture=machine,
         cores=len(ours),
-        threads=len(used),
+        cpus=tuple(used),
         quota=_quota(sysfs / "fs/cgroup"),
         clocks_hz=clocks,
         clock_source=clock_source,

@@ -70,7 +70,7 @@ def cpu(found: Processor, runtimes: tuple[str, ...]) -> Found:
         "cpu",
         found.product,
         runtimes,
-        cores=Told(found.usable_cores, f"the kernel: {found.cores} cores{limited}"),
+        cores=Told(found.usable_cores, f"the kernel: {found.cores} core{'s' * (found.cores > 1)}{limited}"),
         clock_hz=Told(clock_hz, found.clock_source) if clock_hz else None,
         flops_per_cycle=Told(found.flops_per_cycle, "two multiply-adds of its vectors", derived=True)
         if found.flops_per_cycle
@@ -78,6 +78,7 @@ def cpu(found: Processor, runtimes: tuple[str, ...]) -> Found:
         flops_s=speeds,
         memory_bytes=Told(found.memory_bytes, "/proc/meminfo") if found.memory_bytes else None,
         shares_memory=True,
+        cpus=found.cpus,
     )
 
 
