@@ -7,13 +7,13 @@ what the data cannot tell by name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
-__all__ = ["Estimate", "Regression", "independent", "regress"]
+__all__ = ["Estimate", "Regression", "independent", "regress", "regress_positive"]
 
 Floats = NDArray[np.float64]
 
@@ -25,6 +25,7 @@ _CONSISTENT = 0.6745
 """The median absolute deviation of normal errors in their standard deviations."""
 _ROUNDS = 50
 _SETTLED = 1e-9
+_CLOSE = 1e-6
 _RANK = 1e-9
 """A column whose part that the others do not explain is smaller than this share of it tells nothing new."""
 
@@ -103,6 +104,47 @@ def regress(columns: Mapping[str, ArrayLike], y: ArrayLike) -> Regression:
     spread = float(((target - target.mean()) ** 2).sum())
     explained = 1.0 - float((residuals**2).sum()) / spread if spread > 0 else float("nan")
     return Regression(estimates, left_out, explained, scale, residuals, int((weights < 1).sum()), n - p)
+
+
+def regress_positive(columns: Mapping[str, ArrayLike], y: ArrayLike) -> tuple[Regression, tuple[str, ...]]:
+    """Fits positive values by columns none of which may take anything away; each point counts by its error
+    relative to the fit.
+
+    Args:
+        columns: as `regress` has them. y: [n], above 0.
+
+    Returns:
+        the fit, whose residuals are relative and whose `r_squared` is that of logarithms; and the names of
+        columns whose coefficient would be below 0: they are left out.
+
+    Raises:
+        ValueError: as `regress`, or a value of y is not positive.
+    """
+    target = np.asarray(y, np.float64)
+    arrays = {name: np.asarray(column, np.float64) for name, column in columns.items()}
+    _check(arrays, target)
+    if not (target > 0).all():
+        raise ValueError("what is fitted by relative errors must be positive")
+    left_out: list[str] = []
+    expected = target
+    for _ in range(_ROUNDS):
+        found = regress({name: column / expected for name, column in arrays.items()}, target / expected)
+        below = [name for name, estimate in found.estimates.items() if estimate.value < 0]
+        if below:
+            worst = min(below, key=lambda name: found.estimates[name].value / found.estimates[name].error)
+            left_out.append(worst)
+            del arrays[worst]
+            continue
+        # Errors are relative to what is expected: dividing by the measured values would favour small ones.
+        fitted = sum(estimate.value * arrays[name] for name, estimate in found.estimates.items())
+        before, expected = expected, np.asarray(fitted)
+        if np.abs(expected / before - 1).max() <= _CLOSE:
+            break
+    logs = np.log(target)
+    rest = logs - np.log(np.maximum(expected, np.finfo(np.float64).tiny))
+    spread = float(((logs - logs.mean()) ** 2).sum())
+    explained = 1.0 - float((rest**2).sum()) / spread if spread > 0 else float("nan")
+    return replace(found, r_squared=explained), tuple(left_out)
 
 
 def _check(arrays: Mapping[str, Floats], y: Floats) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .cloglog import regress_shares
-from .regression import Regression, regress
+from .regression import Regression, regress, regress_positive
 
 __all__ = [
     "PAPER_COVERAGE",
@@ -35,9 +35,7 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-_ROUNDS = 20
-_SETTLED = 1e-6
-Law = TypeVar("Law", bound="Coverage | Energy | Latency", covariant=True)
+Law = TypeVar("Law", covariant=True)
 
 EXPONENTS = ("exponent_n", "exponent_s", "exponent_t")
 PRECISION_FACTORS: Mapping[str, float] = {"fp16": 1.0, "fp8": 0.65}
@@ -228,21 +226,7 @@ def fit_latency(
         "prefill_s": n * prompt,
         "log_samples_s": np.log(s),
     }
-    left_out: list[str] = []
-    expected = seconds
-    for _ in range(_ROUNDS):
-        found = regress({name: column / expected for name, column in columns.items()}, seconds / expected)
-        below = [name for name, estimate in found.estimates.items() if estimate.value < 0]
-        if below:
-            worst = min(below, key=lambda name: found.estimates[name].value / found.estimates[name].error)
-            left_out.append(worst)
-            del columns[worst]
-            continue
-        # Errors are relative to what is expected: dividing by the measured seconds would favour short ones.
-        fitted = sum(_value(found, name) * column for name, column in columns.items())
-        before, expected = expected, np.asarray(fitted)
-        if np.abs(expected / before - 1).max() <= _SETTLED:
-            break
+    found, left_out = regress_positive(columns, seconds)
     terms = ("prefill_s", "decode_s", "constant_s", "log_samples_s")
     law = Latency(*(_value(found, name) for name in terms))
     note = "relative errors, Huber regression"
