@@ -35,6 +35,7 @@ from .main import run
 from .parameters import declare
 from .point import HOLD, Pacer, Point, PointFollower, problem
 from .recent import Recent
+from .screening import Screening
 
 _TRANSPORT_POLL_S = 0.25
 _LOG_EVERY_S = 5.0
@@ -66,6 +67,7 @@ class EncoderNode(ManagedNode):
             "images_superseded",
             "images_paced",
             "images_held",
+            "images_refused",
         ):
             self.diagnostics.count(name, 0)
 
@@ -74,6 +76,7 @@ class EncoderNode(ManagedNode):
     def configure(self) -> None:
         folder = ModelFolder.load(self.params.model)
         self._pipeline = AgentPipeline(folder, threads=self.params.threads, backend=self.params.backend)
+        self._screening = Screening(folder.input, self.params, self.diagnostics)
         for name in ("split", "safe_split"):
             if reason := self._split_problem(getattr(self.params, name)):
                 raise ValueError(f"parameter {name}: {reason}")
@@ -146,6 +149,7 @@ class EncoderNode(ManagedNode):
         self._images = self.create_subscription(kind, topic, informed(callback), qos.IMAGES)
         self._topic = topic
         self._last_number = None
+        self._screening.restart()
         self.get_logger().info(f"images come from {topic}")
 
     def _unsubscribe(self) -> None:
@@ -191,6 +195,9 @@ class EncoderNode(ManagedNode):
             self.get_logger().warning(
                 f"bad image on {self._topic}: {error}", throttle_duration_sec=_LOG_EVERY_S
             )
+            return
+        if not self._screening.admit(image, message.header, arrived_s):
+            self.diagnostics.count("images_refused")
             return
         cut = pipeline.folder.split(point.split)
         split, bits = cut.name, point.feature_bits or cut.feature_bits
@@ -353,6 +360,7 @@ class EncoderNode(ManagedNode):
         now_s = time.monotonic()
         point = self._follower.point(self._own_point(), self._safe_point(), now_s)
         say = self.diagnostics
+        self._screening.report(now_s)
         silent = ""
         if point.origin == "safe point":
             limit = f", {point.rate_hz:g} images a second at most" if point.rate_hz else ""

@@ -108,6 +108,26 @@ class EncoderParameters(NodeParameters):
         low=1,
         high=1 << 30,
     )
+    screen: str = parameter(
+        "warn",
+        "images that are blank, frozen, replayed or full of noise that no camera makes are told of (warn), "
+        "not encoded, so that nobody answers them (refuse), or not looked for (off)",
+        choices=("warn", "refuse", "off"),
+    )
+    screen_frozen_s: float = parameter(
+        2.0,
+        "a camera that gives the very same image for so long is frozen [s]; 0: never, for a simulated one "
+        "that may stand still",
+        low=0.0,
+        high=3600.0,
+    )
+    screen_noise: float = parameter(
+        4.5,
+        "noise where a picture is flat, as a standard deviation in grey levels, above which it is not the "
+        "camera's; less than that where this camera's usual noise is known",
+        low=0.1,
+        high=255.0,
+    )
     distortion_every: int = parameter(
         30,
         "every so many frames the features are decoded again and the distortion measured; 0: never",

@@ -40,6 +40,7 @@ __all__ = ["Expected", "ImageScreen", "Problem", "ScreenConfig", "Suspicion"]
 _BLOCK = 8
 _MARGIN = 2  # the estimate's 3 x 3 mask shortens a block by two
 _MOST_BLOCKS = 8  # along a side
+_FEWEST_BLOCKS = 16  # of an image of 34 x 34; a smaller one may have no flat place
 _BINS = 32
 _FLOOR = 0.1
 _IMMERKAER = math.sqrt(math.pi / 2) / 6
@@ -116,7 +117,7 @@ class ImageScreen:
     def __init__(self, expected: Expected, config: ScreenConfig | None = None) -> None:
         self.config = config or ScreenConfig()
         self.noise = math.nan
-        """Noise floor of the last frame, as a standard deviation in grey levels."""
+        """Noise floor of the last frame, a standard deviation in grey levels; NaN: too little to be seen."""
         self.entropy_bits = math.nan
         """Of the last frame."""
         self._expected = expected
@@ -164,13 +165,15 @@ class ImageScreen:
     def _content(self, pixels: NDArray[np.float32]) -> list[Suspicion]:
         """Args: pixels: [N, side, side], 0 to 255."""
         config, sparse = self.config, pixels[:, ::2, ::2]
+        self.noise = math.nan
         bins = np.bincount((sparse * np.float32(_BINS / 256)).astype(np.intp).ravel())
         share = bins[bins > 0] / sparse.size
         self.entropy_bits = float(-(share * np.log2(share)).sum())
         if self.entropy_bits < config.least_entropy_bits:
             text = f"next to nothing is to be seen: {self.entropy_bits:.2f} bit of entropy"
-            self.noise = math.nan
             return [Suspicion(Problem.BLANK, f"{text}, want {config.least_entropy_bits:g}")]
+        if len(pixels) < _FEWEST_BLOCKS:
+            return []
         noise = _noise(pixels)
         self.noise = floor = float(np.partition(noise, place := int(_FLOOR * len(noise)))[place])
         spread = float(sparse.std())
@@ -249,8 +252,6 @@ def _noise(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
 
     The mask is [1 -2 1] twice: second differences along the rows, of those along the columns.
     """
-    if pixels.shape[1] < 3:
-        return np.zeros(len(pixels), np.float32)
     down = pixels[:, :-2] + pixels[:, 2:]
     down -= 2 * pixels[:, 1:-1]
     across = down[:, :, :-2] + down[:, :, 2:]
