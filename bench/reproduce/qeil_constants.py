@@ -13,7 +13,7 @@ from qeil_ros.planning.placement.problem import Device, Problem
 
 from ..harness import figure
 from . import qeil_paper as paper
-from .qeil_paper import CONFLICTS, MODELS, Platform
+from .qeil_paper import MODELS, Platform
 from .qeil_simulation import CORRECTED, least_energy_j
 from .section import Grid, Section
 
@@ -21,12 +21,16 @@ __all__ = ["byte_nj", "run"]
 
 LENGTHS = ((32, 16), (128, 64), (512, 256), (2048, 512))
 """Tokens of a prompt and of a sample."""
-UNIT = 1e9
+NPU_BANDWIDTHS = (50e9, 200e9, 300e9)
+NPU_POWERS = (5.0, 20.0, 25.0, 60.0)
+CPU_BANDWIDTHS = (30e9, 100e9)
+"""Constants of which the paper has several [byte/s, W, byte/s]; its list of hardware has 50, 25 and 100."""
+GIGA = 1e9
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """One way to settle the paper's conflicts, and the most that any placement saves on average [%]."""
+    """One way to settle the paper's conflicts [byte/s, W], and the most that any placement saves [%]."""
 
     npu_bandwidth: float
     npu_power_w: float
@@ -37,7 +41,7 @@ class _Choice:
 
 def byte_nj(device: Device) -> float:
     """What a byte from its memory takes while nothing else is done [nJ]."""
-    return device.power_w * device.efficiency / device.bandwidth_bytes_s * UNIT
+    return device.power_w * device.efficiency / device.bandwidth_bytes_s * GIGA
 
 
 def run() -> Section:
@@ -45,13 +49,13 @@ def run() -> Section:
     platform, printed = paper.platform(), paper.platform_as_printed()
     choices = list(_choices(platform))
     reached = _allowing(choices)
-    least = min(CONFLICTS["npu_bandwidth_gb_s"])
+    least = min(NPU_BANDWIDTHS)
     slow = [choice for choice in choices if choice.npu_bandwidth == least]
     lengths = [(prompt, tokens, _saving(platform, prompt, tokens)) for prompt, tokens in LENGTHS]
     gpu, npu = (platform.devices[platform.index(name)] for name in ("gpu", "npu"))
     batched = _saving(platform, paper.PROMPT, paper.TOKENS, batched=True)
     claimed = paper.CLAIMED_SAVING_PERCENT
-    needed = npu.power_w * npu.efficiency / (byte_nj(gpu) * (1 - claimed / 100)) * UNIT / 1e9
+    needed = npu.power_w * npu.efficiency / (byte_nj(gpu) * (1 - claimed / 100))
     return Section(
         "constants",
         "What the constants allow",
@@ -73,10 +77,10 @@ def run() -> Section:
             f"moving to the NPU can save; without them {_plain_nj(gpu):.3f} against {_plain_nj(npu):.3f} nJ: "
             f"nothing. {claimed:g} % takes an NPU of {needed:.0f} GB/s or more; its list of hardware has 50.",
             f"Of the {len(choices)} ways to settle the constants that the paper gives more than once, "
-            f"{len(reached)} allow {claimed:g} % on average; with the NPU at {least} GB/s {_allowed(slow)}, "
-            f"with the faster memory of its other passage {len(reached) - len(_allowing(slow))} of "
-            f"{len(choices) - len(slow)} do. The conflict decides whether the claim holds, not the "
-            "algorithm.",
+            f"{len(reached)} allow {claimed:g} % on average; with the NPU at {least / GIGA:g} GB/s "
+            f"{_allowed(slow)}, with the faster memory of its other passage "
+            f"{len(reached) - len(_allowing(slow))} of {len(choices) - len(slow)} do. The conflict decides "
+            "whether the claim holds, not the algorithm.",
             f"By FLOP per joule, what algorithm 1 ranks by, the order is {_order(platform)} with peaks of "
             f"half precision and efficiency factors, and {_order(printed)} by C = 2 f n without them; for "
             "the first one the paper's story (decode to the NPU) is reversed. FLOP per joule is the wrong "
@@ -97,7 +101,6 @@ def run() -> Section:
         data={
             "choices": [vars(choice) for choice in choices],
             "claimed": claimed,
-            "bandwidths": list(CONFLICTS["npu_bandwidth_gb_s"]),
         },
         figure="The most that any placement saves on average, by the NPU's bandwidth, its power and the "
         "efficiency factors, against the claim.",
@@ -105,17 +108,11 @@ def run() -> Section:
 
 
 def _choices(platform: Platform) -> Iterator[_Choice]:
-    for npu_b, npu_w, cpu_b, factors in itertools.product(
-        *(CONFLICTS[n] for n in ("npu_bandwidth_gb_s", "npu_power_w", "cpu_bandwidth_gb_s")), (True, False)
-    ):
-        changed = platform.replaced(
-            {
-                "npu": {"bandwidth_bytes_s": npu_b * 1e9, "power_w": npu_w},
-                "cpu": {"bandwidth_bytes_s": cpu_b * 1e9},
-            }
-        )
-        changed = changed if factors else changed.without_efficiency()
-        yield _Choice(npu_b, npu_w, cpu_b, factors, _saving(changed, paper.PROMPT, paper.TOKENS))
+    for npu_b, npu_w, cpu_b in itertools.product(NPU_BANDWIDTHS, NPU_POWERS, CPU_BANDWIDTHS):
+        changed = platform.replaced("npu", bandwidth_bytes_s=npu_b, power_w=npu_w)
+        changed = changed.replaced("cpu", bandwidth_bytes_s=cpu_b)
+        for factors, each in ((True, changed), (False, changed.without_efficiency())):
+            yield _Choice(npu_b, npu_w, cpu_b, factors, _saving(each, paper.PROMPT, paper.TOKENS))
 
 
 def _saving(platform: Platform, prompt: int, tokens: int, batched: bool = False) -> float:
@@ -202,10 +199,9 @@ def _devices(platform: Platform, printed: Platform) -> Grid:
 
 
 def _sweep(choices: Sequence[_Choice]) -> Grid:
-    bandwidths = CONFLICTS["npu_bandwidth_gb_s"]
-    cpu = max(CONFLICTS["cpu_bandwidth_gb_s"])
+    cpu = max(CPU_BANDWIDTHS)
     rows = []
-    for factors, watts in itertools.product((True, False), CONFLICTS["npu_power_w"]):
+    for factors, watts in itertools.product((True, False), NPU_POWERS):
         cells = [
             choice.saving
             for choice in choices
@@ -213,7 +209,7 @@ def _sweep(choices: Sequence[_Choice]) -> Grid:
         ]
         rows.append(["with" if factors else "without", f"{watts:g}", *(f"{cell:.1f}" for cell in cells)])
     return Grid(
-        f"The most that any placement saves [%], CPU at {cpu} GB/s (at 30 the CPU only gets worse)",
-        ["lambda", "NPU, W", *(f"NPU at {b} GB/s" for b in bandwidths)],
+        f"The most that any placement saves [%], CPU at {cpu / GIGA:g} GB/s (at 30 the CPU only gets worse)",
+        ["lambda", "NPU, W", *(f"NPU at {b / GIGA:g} GB/s" for b in NPU_BANDWIDTHS)],
         rows,
     )

@@ -26,18 +26,22 @@ def _simulation(pyplot: Any, data: Data) -> Any:
         axes.set_xticks(range(len(models)), models, rotation=60, fontsize=7)
         unit = f" [{column['unit']}]" if column["unit"] else ""
         axes.set(title=f"{column['title']}{unit}", yscale="log")
-    panels.flat[0].legend(fontsize=8)
+    handles, labels = panels.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=8)
     return figure
 
 
 def _constants(pyplot: Any, data: Data) -> Any:
     figure, panels = panels_of(pyplot, 1, 2)
     for axes, factors in zip(panels.flat, (True, False), strict=True):
-        mine = [c for c in data["choices"] if c["factors"] is factors and c["cpu_bandwidth"] == 100]
+        mine = [c for c in data["choices"] if c["factors"] is factors and c["cpu_bandwidth"] == 100e9]
         for watts in dict.fromkeys(choice["npu_power_w"] for choice in mine):
             line = [choice for choice in mine if choice["npu_power_w"] == watts]
             axes.plot(
-                [c["npu_bandwidth"] for c in line], [c["saving"] for c in line], "o-", label=f"NPU {watts} W"
+                [c["npu_bandwidth"] / 1e9 for c in line],
+                [c["saving"] for c in line],
+                "o-",
+                label=f"NPU {watts:g} W",
             )
         axes.axhline(data["claimed"], color="black", linestyle="--", linewidth=0.8)
         axes.set(
@@ -63,9 +67,41 @@ def _placement(pyplot: Any, data: Data) -> Any:
     return figure
 
 
+def _formalisms(pyplot: Any, data: Data) -> Any:
+    figure, panels = panels_of(pyplot, 1, 1, 7.5, 4.2)
+    axes = panels.flat[0]
+    names = [f"{law}: {parameter}" for law, held in data["held"].items() for parameter in held]
+    shares = [share for held in data["held"].values() for share in held.values()]
+    axes.plot(shares, names, "o")
+    axes.axvline(data["target"], color="black", linestyle="--", linewidth=0.8)
+    axes.axvline(95, color="grey", linewidth=0.8)
+    axes.set(xlabel=f"intervals that hold the truth [% of {data['seeds']}]")
+    axes.invert_yaxis()
+    return figure
+
+
+def _measured_formalisms(pyplot: Any, data: Data) -> Any:
+    figure, panels = panels_of(pyplot, 2, len(data), 3.6, 3.2)
+    for column, (name, fitted) in enumerate(data.items()):
+        above, below = panels[:, column]
+        shown = above.scatter(fitted["fitted"], fitted["measured"], c=fitted["at"], s=10, norm="log")
+        figure.colorbar(shown, ax=above, label=fitted["by"])
+        ends = [pick(fitted["fitted"] + fitted["measured"]) for pick in (min, max)]
+        above.plot(ends, ends, color="grey", linewidth=0.8)
+        above.set(title=name, xlabel="fitted", ylabel="measured")
+        if name.partition(",")[0] != "coverage":
+            above.set(xscale="log", yscale="log")
+        below.plot(fitted["fitted"], fitted["residuals"], ".")
+        below.axhline(0, color="grey", linewidth=0.8)
+        below.set(xlabel="fitted", ylabel="residual", xscale="log")
+    return figure
+
+
 DRAWN: dict[str, Callable[[Any, Data], Any]] = {
     "simulation": _simulation,
     "constants": _constants,
     "placement": _placement,
+    "formalisms": _formalisms,
+    "measured_formalisms": _measured_formalisms,
 }
 """By the name of a section."""

@@ -111,7 +111,8 @@ class Everything:
             ],
             bool,
         )
-        return alike & once
+        found: NDArray[np.bool_] = alike & once
+        return found
 
 
 def enumerate_placements(problem: Problem) -> Everything:

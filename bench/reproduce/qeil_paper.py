@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,10 +15,8 @@ from qeil_ros.resources import share_dir
 __all__ = [
     "CLAIMED_SAVING_PERCENT",
     "COLUMNS",
-    "CONFLICTS",
     "MODELS",
     "SAMPLES",
-    "TABLE",
     "Column",
     "Model",
     "Pair",
@@ -34,7 +32,6 @@ PROMPT, TOKENS = 128, 64
 """Of a query and of a sample; the paper gives neither."""
 CLAIMED_SAVING_PERCENT = 47.0
 EXPONENT_N, EXPONENT_S = 0.7, 0.7
-GAMMA_ENERGY = 0.9
 USD_PER_KWH = 0.125
 """The middle of the paper's 0.10 to 0.15."""
 NAMES = ("cpu", "gpu", "npu")
@@ -130,14 +127,6 @@ MODELS: tuple[Model, ...] = (
         (0.341, 0.335), (62.0, 70.0), (490.3, 314.3), (19.51, 25.91), (175.8, 75.0), (1.86, 1.51),
     ),
 )  # fmt: skip
-TABLE = {model.name: model.table for model in MODELS}
-
-CONFLICTS: dict[str, Sequence[float]] = {
-    "npu_bandwidth_gb_s": (50, 200, 300),
-    "npu_power_w": (5, 20, 25, 60),
-    "cpu_bandwidth_gb_s": (30, 100),
-}
-"""Constants of which the paper has more than one; the first list of hardware has 50, 25 and 100."""
 
 
 @dataclass(frozen=True)
@@ -155,12 +144,14 @@ class Platform:
         """With factors of 1, which the equations of the placement do not have (Eq 20, 22)."""
         return replace(self, devices=tuple(replace(device, efficiency=1.0) for device in self.devices))
 
-    def replaced(self, changed: Mapping[str, Mapping[str, float]]) -> Platform:
-        """With other figures of some devices, by the device's name and the figure's."""
-        return replace(
-            self,
-            devices=tuple(replace(device, **changed.get(device.name, {})) for device in self.devices),
-        )
+    def replaced(self, name: str, **changed: float) -> Platform:
+        """With other figures of a device."""
+        found = tuple(_changed(device, changed) if device.name == name else device for device in self.devices)
+        return replace(self, devices=found)
+
+
+def _changed(device: Device, figures: Mapping[str, float]) -> Device:
+    return Device(**{**vars(device), **figures})
 
 
 def platform() -> Platform:

@@ -234,7 +234,7 @@ def _run(model: Model, problem: Problem, one: Problem, placed: Assignment) -> Ru
     outcome = problem.check(placed)
     first_j = one.outcome(placed).energy_j
     sample_j = (outcome.energy_j - first_j) / (paper.SAMPLES - 1)
-    busy_j = sum(device.power_w * s for device, s in zip(problem.devices, outcome.busy_s, strict=True))
+    busy_j = sum(device.power_w * float(s) for device, s in zip(problem.devices, outcome.busy_s, strict=True))
     return Run(model, placed, outcome, busy_j / outcome.latency_s, sample_j, first_j - sample_j)
 
 
