@@ -166,8 +166,11 @@ def test_power_is_what_a_busy_device_takes_above_rest(
 
 def test_records_go_into_a_profile_beside_what_it_has(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "robot.yaml"
-    profiles.write(path, profiles.Device("robot", seconds_per_flop=1e-10, description="mine"))
+    profiles.write(
+        path, profiles.Device("robot", seconds_per_flop=1e-10, description="mine"), "by hand\n\nso"
+    )
     run("--output", str(path))
+    assert path.read_text().startswith("# by hand\n#\n# so\nformat: 1\n")
     found = profiles.read(path)
     assert (found.name, found.seconds_per_flop, found.description) == ("robot", 1e-10, "mine")
     assert [record.name for record in found.devices] == ["cpu", "gpu"]
@@ -208,6 +211,7 @@ def test_a_file_that_is_no_profile_is_not_overwritten(run: Run, tmp_path: Path) 
     path.write_text("shopping: [milk]\n")
     assert "notes.yaml: format: want 1" in run("--output", str(path), code=2)
     assert path.read_text() == "shopping: [milk]\n"
+    assert "No such file" in run("--output", str(tmp_path / "none" / "x"), "--json", "/no/such/x", code=1)
 
 
 # --- torch

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -160,15 +161,19 @@ def _watts(entry: str) -> tuple[str, float]:
 
 
 def _write(path: Path, here: Here) -> None:
-    """The records into a profile, if the file is one, else alone. Raises FileError, OSError."""
+    """The records into a profile, if the file is one, below its comment, else alone.
+
+    Raises:
+        FileError: the file is something else. OSError: it cannot be written.
+    """
     from qeil_ros.planning import device as device_file
 
-    device = here.device
+    device, comment = here.device, "Devices: `qeil devices`; what each figure rests on is beside it."
     if path.exists():
         device = replace(device_file.read(path), devices=device.devices, wire=device.wire)
-    device_file.write(
-        path, device, "Devices as `qeil devices` found them; what each figure rests on is beside it."
-    )
+        head = takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+        comment = "\n".join(line[1:].removeprefix(" ") for line in head) or comment
+    device_file.write(path, device, comment)
 
 
 @contextmanager

@@ -61,12 +61,16 @@ class Bench:
         self._seconds = _SECONDS[quick]
         self._procfs_root = procfs_root
         self._meter = PowerMeter(str(sysfs_root), str(procfs_root))
-        progress("power at rest")
-        self._rest = self._meter.mean(self._seconds)
-        if not self._rest.good:
-            self.notes.append(f"power is not measured: {self._rest.reason}; --power states it")
 
     def __enter__(self) -> Bench:
+        self._progress("power at rest")
+        try:
+            self._rest = self._meter.mean(self._seconds)
+        except BaseException:  # an interrupt, too: `__exit__` is not called then
+            self._meter.close()
+            raise
+        if not self._rest.good:
+            self.notes.append(f"power is not measured: {self._rest.reason}; --power states it")
         return self
 
     def __exit__(

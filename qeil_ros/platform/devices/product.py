@@ -142,6 +142,7 @@ def _by_openvino(device: str, shape: tuple[int, int, int], precision: Precision,
     if device == "CPU":
         kind = {"fp32": "f32", "fp16": "f16"}[precision]
         hints |= {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": kind}
+        hints["ENABLE_CPU_PINNING"] = False  # the caller says on which cores
     request = openvino.Core().compile_model(model, device, hints).create_infer_request()
     request.set_input_tensor(openvino.Tensor(a))
     return lambda: request.infer()
