@@ -27,6 +27,7 @@ from qeil_ros.models.folder import ModelFolder
 from qeil_ros.models.tasks import Answer, GenerateTask
 from qeil_ros.msg import FeatureFrame, InferenceResult, OffboardStatus, RobotHeartbeat
 from qeil_ros.safety.arbiter import Key
+from qeil_ros.safety.outputs import answer_problem
 
 from . import qos
 from .admission import frame_problem
@@ -134,6 +135,7 @@ class CoInferenceNode(ManagedNode):
             "frames_refused",
             "frames_replaced",
             "references_missing",
+            "answers_unsound",
         ):
             self.diagnostics.count(name, 0)
         self._robots.extend(Robot(self, name) for name in self.params.robots)
@@ -276,6 +278,9 @@ class CoInferenceNode(ManagedNode):
             return  # the process is on its way out
         sent = job.frame
         result = message_of(answer)
+        if reason := answer_problem(result):  # the robot answers by itself, as for a late one
+            self.diagnostics.event("answers_unsound", f"{job.robot.name}: the model gave {reason}")
+            return
         result.header, result.run, result.sequence = sent.header, sent.run, sent.sequence
         result.source = InferenceResult.SOURCE_OFFBOARD
         result.model, result.model_digest = folder.name, folder.digest

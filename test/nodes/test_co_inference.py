@@ -21,6 +21,7 @@ from support import wait_until
 from qeil_ros.codec import encode
 from qeil_ros.models.engine import OnnxEngine
 from qeil_ros.models.folder import ModelFolder
+from qeil_ros.models.tasks import Answer
 from qeil_ros.nodes import qos
 from qeil_ros.nodes.co_inference import CoInferenceNode, CoInferenceParameters
 
@@ -300,6 +301,29 @@ def gated(graph):
     yield start
     for engine in engines:
         engine.gate.set()
+
+
+class LoopingEngine(OnnxEngine):
+    """One whose model has lost its way for what is not red."""
+
+    def submit(self, split, features, deadline_s=math.inf):
+        done: Future = Future()
+        texts = ["red" if row[0] > 0.5 else "blue " * 9 for row in np.asarray(features)]
+        done.set_result([Answer(text=text) for text in texts])
+        return done
+
+
+def test_an_answer_that_cannot_be_one_is_not_sent(graph, model, frame):
+    graph.start(
+        lambda **kwargs: CoInferenceNode(lambda folder, _: LoopingEngine(folder), **kwargs), model=str(model)
+    )
+    arrays, link = graph.diagnostics(), Link(graph)
+    link.send(frame(1, "blue"))
+    wait_until(lambda: values_of(latest_status(arrays, "co_inference")).get("answers_unsound") == "1")
+    assert "says 'blue' more than 4 times" in latest_status(arrays, "co_inference").message
+    link.send(frame(2, "red"))
+    assert link.result(2).text == "red"
+    assert [result.sequence for result in link.results] == [2]
 
 
 def test_heartbeats_go_on_while_the_model_runs(graph, gated, model, frame):
