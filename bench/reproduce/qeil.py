@@ -29,14 +29,8 @@ Made = TypeVar("Made")
 
 
 def run(effort: Effort, *, command: str = "qeil reproduce qeil") -> Reproduction:
-    """All experiments: first on paper, then on this machine."""
-    sections: list[Section] = [
-        _staged("the paper's table", lambda tell: qeil_table.run()),
-        _staged("simulation", lambda tell: qeil_simulation.run()),
-        _staged("constants", lambda tell: qeil_constants.run()),
-        _staged("placements", lambda tell: qeil_placement.run(effort, tell)),
-        _staged("vetoes", lambda tell: qeil_vetoes.run(effort, tell)),
-    ]
+    """All experiments."""
+    sections = [*on_paper(effort), *on_this_machine(effort)]
     return Reproduction(
         "qeil",
         dataclasses.asdict(effort),
@@ -46,6 +40,22 @@ def run(effort: Effort, *, command: str = "qeil reproduce qeil") -> Reproduction
         command,
         sections,
     )
+
+
+def on_paper(effort: Effort) -> list[Section]:
+    """What needs nothing but the paper's figures and the algorithms."""
+    return [
+        _staged("the paper's table", lambda tell: qeil_table.run()),
+        _staged("simulation", lambda tell: qeil_simulation.run()),
+        _staged("constants", lambda tell: qeil_constants.run()),
+        _staged("placements", lambda tell: qeil_placement.run(effort, tell)),
+        _staged("vetoes", lambda tell: qeil_vetoes.run(effort, tell)),
+    ]
+
+
+def on_this_machine(effort: Effort) -> list[Section]:
+    """What is measured here."""
+    return []
 
 
 def _staged(name: str, work: Callable[[Tell], Made]) -> Made:
