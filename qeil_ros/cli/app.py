@@ -58,6 +58,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "qeil_ros.cli.plan",
         "Choose cut, bits and clock for a promised delay and energy, and write the plan.",
     ),
+    "measure": (
+        "qeil_ros.cli.measure",
+        "Measure how coverage, energy and time grow with size, samples and tokens.",
+    ),
+    "fit": ("qeil_ros.cli.fit", "Fit the laws of coverage, energy, latency and cost to measurements."),
+    "place": (
+        "qeil_ros.cli.place",
+        "Choose which part of a network runs on which device, and run it so.",
+    ),
     "bench": ("qeil_ros.cli.bench", "Run a benchmark and compare it with its target."),
     "reproduce": ("qeil_ros.cli.reproduce", "Repeat a paper's experiments and compare with it."),
 }

@@ -1,4 +1,4 @@
-"""Tensors in memory that processes share, without a name in the file system: it goes with the last of them."""
+"""Tensors in memory that processes share, without a name in the file system: it goes when they do."""
 
 from __future__ import annotations
 

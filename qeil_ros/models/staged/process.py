@@ -112,7 +112,11 @@ class DeviceProcess:
             f"its process was killed by signal {-code}" if code < 0 else f"its process ended with code {code}"
         )
 
-    def load(self, number: int, section: Section, inputs: Spec) -> Loaded:
+    def ping(self) -> None:
+        """Waits for a word from it. Raises Lost."""
+        self._ask({"do": "ping"}, _START_S)
+
+    def load(self, number: int, section: Section, inputs: Spec, trials: int = 5) -> Loaded:
         """Has a section loaded and tried. Raises Lost, StageError."""
         file = Region.create(len(section.model), "model")
         os.ftruncate(file.fd, len(section.model))
@@ -126,6 +130,7 @@ class DeviceProcess:
             "dtype": inputs.dtype,
             "outputs": section.outputs,
             "fixed": section.fixed,
+            "trials": trials,
         }
         self.loaded[number] = found = Loaded(self._ask(message, _START_S, [file.fd]))
         return found

@@ -17,7 +17,7 @@ from scipy.sparse import coo_array
 
 from .problem import Assignment, Problem, Refused
 
-__all__ = ["Objective", "contiguous", "free"]
+__all__ = ["ENERGY", "Objective", "contiguous", "free"]
 
 Floats = NDArray[np.float64]
 _SLACK = 1e-9

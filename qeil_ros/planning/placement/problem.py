@@ -10,7 +10,7 @@ time and energy, and the state (keys and values) that must move when prefill and
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -153,6 +153,10 @@ class Problem:
     Attributes:
         passes: [phases], for example (1, S T): prefill once, decode once a token of each sample.
         link: between any two different devices.
+        factors: by a device's name, for each layer what its time was measured to be over the roofline's, as
+            the device was when it was measured; devices without them go by the roofline. What is left of a
+            peak differs from layer to layer: QEIL v2 (arXiv 2602.06057 v3) speaks of a utilisation derived
+            from the roofline; this one is measured.
     """
 
     layers: tuple[Layer, ...]
@@ -160,6 +164,7 @@ class Problem:
     passes: tuple[float, ...]
     link: Link = field(default_factory=Link)
     limits: Limits = field(default_factory=Limits)
+    factors: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.layers or not self.devices or not self.passes:
@@ -168,6 +173,11 @@ class Problem:
             sizes = {len(layer.flops), len(layer.moved_bytes), len(layer.output_bytes)}
             if sizes != {len(self.passes)}:
                 raise ValueError(f"layer {layer.name!r} does not have {len(self.passes)} phases")
+        for name, factors in self.factors.items():
+            if len(factors) != len(self.layers) or not all(0 < f < math.inf for f in factors):
+                raise ValueError(
+                    f"device {name!r}: want a factor above 0 for each of {len(self.layers)} layers"
+                )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -185,6 +195,8 @@ class Problem:
         bandwidth = np.array([device.bandwidth_bytes_s for device in self.devices])
         watts = np.array([device.power_w * device.efficiency for device in self.devices])
         time_s = passes[..., None] * np.maximum(flops[..., None] / peak, moved[..., None] / bandwidth)
+        for index, device in enumerate(self.devices):
+            time_s[..., index] *= self.factors.get(device.name, 1.0)
         hops = passes * out
         hops[:, -1] = 0.0
         starts = np.broadcast_to(passes, hops.shape).copy()
