@@ -19,6 +19,7 @@ __all__ = ["Screening", "expected"]
 
 REFUSE, OFF = "refuse", "off"
 _LAST_S = 60.0
+_CONTENT_S = 0.1
 _MOST_SHOWN = 3
 
 
@@ -51,16 +52,15 @@ class Screening:
     def restart(self) -> None:
         """Another camera: nothing of what was usual holds any more."""
         self._settings = self._asked()
-        frozen_s, most_noise = self._settings
-        self._screen = ImageScreen(self._expected, ScreenConfig(frozen_s=frozen_s, most_noise=most_noise))
+        self._screen = ImageScreen(self._expected, _config(*self._settings))
 
     def admit(self, image: NDArray[Any], header: Any, now_s: float) -> bool:
         """Whether a prepared image may be encoded."""
         mode = self._params.screen
         if mode == OFF:
             return True
-        if self._asked() != self._settings:
-            self.restart()
+        if (asked := self._asked()) != self._settings:
+            self._settings, self._screen.config = asked, _config(*asked)
         started_s = time.perf_counter()
         stamp_ns = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
         found = self._screen.check(image, now_s, stamp_ns)
@@ -79,5 +79,11 @@ class Screening:
         recent = self._log.recent(now_s, _LAST_S)[:_MOST_SHOWN]
         self._say.set("screen_last_minute", "; ".join(map(str, recent)) or "nothing")
 
-    def _asked(self) -> tuple[float, float]:
-        return self._params.screen_frozen_s, self._params.screen_noise
+    def _asked(self) -> tuple[str, float, float]:
+        return self._params.screen, self._params.screen_frozen_s, self._params.screen_noise
+
+
+def _config(mode: str, frozen_s: float, most_noise: float) -> ScreenConfig:
+    """Who refuses must look at every frame; who only tells need not."""
+    content_s = 0.0 if mode == REFUSE else _CONTENT_S
+    return ScreenConfig(frozen_s=frozen_s, most_noise=most_noise, content_s=content_s)

@@ -42,12 +42,14 @@ _MARGIN = 2  # the estimate's 3 x 3 mask shortens a block by two
 _MOST_BLOCKS = 8  # along a side
 _FEWEST_BLOCKS = 16  # of an image of 34 x 34; a smaller one may have no flat place
 _BINS = 32
+_GREYS = (np.arange(_BINS) + 0.5) * (256 / _BINS)
 _FLOOR = 0.1
 _IMMERKAER = math.sqrt(math.pi / 2) / 6
 _USUAL_FRAMES = 64
 _JUDGE_EVERY = 16
-_RISE = 1.005
+_RISE = 1.01
 _MOST_RANGE_VALUES = 4096
+_MOST_CHECKED_VALUES = 2048
 _NOISE_ALONE = 0.6
 
 
@@ -97,6 +99,7 @@ class ScreenConfig:
         most_noise: noise floor that a picture has at most, as a standard deviation in grey levels.
         usual_times, usual_levels: the floor may be so many times this camera's usual one and so many grey
             levels more, where that is less than `most_noise`.
+        content_s: the tests of content are made so often at most [s]; 0: with every frame.
         frozen_s: how long a camera may give the very same image [s]; 0: for ever.
         replayed_frames: frames in a row that were there before, in the same order, until it is a replay.
         memory_frames: how far back that is looked for.
@@ -106,6 +109,7 @@ class ScreenConfig:
     most_noise: float = 4.5
     usual_times: float = 2.5
     usual_levels: float = 0.5
+    content_s: float = 0.0
     frozen_s: float = 2.0
     replayed_frames: int = 10
     memory_frames: int = 4096
@@ -129,7 +133,8 @@ class ImageScreen:
         self._channel = (0, slice(None), slice(None), channel) if expected.channels_last else (0, channel)
         self._gain, self._offset = expected.gain[channel], expected.offset[channel]
         self._floors: deque[float] = deque(maxlen=_USUAL_FRAMES)
-        self._usual = math.nan
+        self._usual, self._judged = math.nan, 0
+        self._content_at_s = -math.inf
         self._frames = 0
         self._seen: dict[int, int] = {}  # checksum -> number of the frame that had it last
         self._order: deque[int] = deque()
@@ -149,34 +154,38 @@ class ImageScreen:
         if image.shape != expected.shape or image.dtype != self._dtype:
             got = f"{image.dtype} {list(image.shape)}, want {expected.dtype} {list(expected.shape)}"
             return [Suspicion(Problem.RANGE, f"the model's input is {got}")]
+        return self._content(image, now_s) + self._freshness(_checksum(image), now_s, stamp_ns)
+
+    def _content(self, image: NDArray[np.generic], now_s: float) -> list[Suspicion]:
+        if now_s - self._content_at_s < self.config.content_s:
+            return []
+        self._content_at_s = now_s
         if self._dtype.kind == "f":
-            values = image.reshape(-1)
-            values = values[:: max(1, values.size // _MOST_RANGE_VALUES) | 1]
+            values = _sample(image, _MOST_RANGE_VALUES)
             low, high = float(values.min()), float(values.max())
             if not (self._low <= low and high <= self._high):  # NaN goes through min and max
                 said = f"values from {low:.4g} to {high:.4g}, want {self._low:.4g} to {self._high:.4g}"
                 return [Suspicion(Problem.RANGE, said)]
-        blocks = _blocks(image[self._channel])
-        pixels = (blocks.astype(np.float32) - np.float32(self._offset)) * np.float32(1.0 / self._gain)
-        found = self._content(pixels)
-        found += self._freshness(zlib.crc32(blocks[:, ::2, ::2].tobytes()), now_s, stamp_ns)
-        return found
-
-    def _content(self, pixels: NDArray[np.float32]) -> list[Suspicion]:
-        """Args: pixels: [N, side, side], 0 to 255."""
-        config, sparse = self.config, pixels[:, ::2, ::2]
-        self.noise = math.nan
-        bins = np.bincount((sparse * np.float32(_BINS / 256)).astype(np.intp).ravel())
-        share = bins[bins > 0] / sparse.size
-        self.entropy_bits = float(-(share * np.log2(share)).sum())
-        if self.entropy_bits < config.least_entropy_bits:
+        pixels = _blocks(image[self._channel]).astype(np.float32)
+        pixels -= np.float32(self._offset)
+        pixels *= np.float32(1.0 / self._gain)
+        share = _histogram(pixels)
+        told = share[share > 0]
+        self.entropy_bits, self.noise = float(-(told @ np.log2(told))), math.nan
+        if self.entropy_bits < self.config.least_entropy_bits:
             text = f"next to nothing is to be seen: {self.entropy_bits:.2f} bit of entropy"
-            return [Suspicion(Problem.BLANK, f"{text}, want {config.least_entropy_bits:g}")]
+            return [Suspicion(Problem.BLANK, f"{text}, want {self.config.least_entropy_bits:g}")]
         if len(pixels) < _FEWEST_BLOCKS:
             return []
         noise = _noise(pixels)
-        self.noise = floor = float(np.partition(noise, place := int(_FLOOR * len(noise)))[place])
-        spread = float(sparse.std())
+        self.noise = float(np.partition(noise, place := int(_FLOOR * len(noise)))[place])
+        mean = float(share @ _GREYS)
+        spread = math.sqrt(float(share @ (_GREYS - mean) ** 2))
+        return self._floor(self.noise, spread)
+
+    def _floor(self, floor: float, spread: float) -> list[Suspicion]:
+        """Args: floor: of the noise; spread: of all pixels; standard deviations in grey levels."""
+        config = self.config
         if floor > _NOISE_ALONE * spread:
             text = f"noise and no picture: {floor:.3g} grey levels of {spread:.3g} differ from the neighbours"
             return [Suspicion(Problem.NOISE, text)]
@@ -188,8 +197,9 @@ class ImageScreen:
             text = f"noise of {floor:.3g} grey levels where a picture is flat, {than} is {most:.3g} at most"
             return [Suspicion(Problem.ADVERSARIAL, text)]
         self._floors.append(floor)
-        if self._frames % _JUDGE_EVERY == 0 and len(self._floors) >= _JUDGE_EVERY:
-            # Up by 1 % a second at most (at 30 Hz): dusk may raise it, noise that came at once may not.
+        self._judged += 1
+        if self._judged % _JUDGE_EVERY == 0:
+            # Up by 1 % each time at most: dusk may raise it, noise that came at once may not.
             risen = math.inf if math.isnan(self._usual) else _RISE * self._usual + 1e-3
             self._usual = min(median(self._floors), risen)
         return []
@@ -247,6 +257,22 @@ def _blocks(plane: NDArray[np.generic]) -> NDArray[np.generic]:
     return view.reshape(-1, side, side)
 
 
+def _sample(image: NDArray[np.generic], most: int) -> NDArray[np.generic]:
+    """About `most` values at most, evenly spread over the image and its channels."""
+    values = image.reshape(-1)
+    return values[:: max(1, values.size // most) | 1]
+
+
+def _checksum(image: NDArray[np.generic]) -> int:
+    return zlib.crc32(_sample(image, _MOST_CHECKED_VALUES).tobytes())
+
+
+def _histogram(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Shares of 32 bins. Of every second pixel of every second row. Rounding may leave 0 to 255 a little."""
+    binned = (pixels[:, ::2, ::2] * np.float32(_BINS / 256)).astype(np.intp).ravel()
+    return np.asarray(np.bincount(np.clip(binned, 0, _BINS - 1), minlength=_BINS) / binned.size)
+
+
 def _noise(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Immerkaer's estimate of the noise in each block, a standard deviation in grey levels. [N, s, s] -> [N]
 
@@ -257,4 +283,6 @@ def _noise(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     across = down[:, :, :-2] + down[:, :, 2:]
     across -= 2 * down[:, :, 1:-1]
     np.abs(across, out=across)
-    return np.asarray(across.mean(axis=(1, 2)) * np.float32(_IMMERKAER), np.float32)
+    flat = across.reshape(len(across), -1)
+    weights = np.full(flat.shape[1], _IMMERKAER / flat.shape[1], np.float32)
+    return np.asarray(flat @ weights)

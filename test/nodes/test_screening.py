@@ -71,8 +71,9 @@ def test_findings_are_counted_and_said():
     screening = Screening(spec, params, say)
     black = prepared(spec, np.zeros((SIDE, SIDE, 3), np.uint8))
     assert screening.admit(black, headed(1), 0.0) and say.counter("images_blank") == 1
+    assert screening.admit(black, headed(1), 0.05) and say.counter("images_blank") == 1, "told often enough"
     params.screen = "refuse"
-    assert not screening.admit(black, headed(2), 0.1)
+    assert not screening.admit(black, headed(2), 0.06), "who refuses looks at every frame"
     assert screening.admit(prepared(spec, picture()), headed(3), 0.2)
     screening.report(0.2)
     status = say.status("encoder", "")
