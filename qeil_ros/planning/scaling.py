@@ -82,23 +82,25 @@ class Energy:
 @dataclass(frozen=True)
 class Latency:
     """Seconds of a query, Eq 3 and 4 with the device folded into the coefficients:
-    prefill x N T_prompt + decode x N T S + constant + log_samples x log S.
+    prefill x N T_prompt + (decode x N + step) x T S + constant + log_samples x log S.
 
     Eq 4 counts S - 1 decode steps because the paper lets S stand for samples and for decoded tokens; here
-    each of S samples decodes T tokens. The last term is the overhead of several devices.
+    each of S samples decodes T tokens. The log S term is the overhead of several devices. `step_s` is ours:
+    what a token takes however small the model is, which is most of a small model's time.
     """
 
     prefill_s: float
     decode_s: float
     constant_s: float
     log_samples_s: float = 0.0
+    step_s: float = 0.0
 
     def __call__(
         self, parameters: ArrayLike, samples: ArrayLike, tokens: ArrayLike, prompt_tokens: ArrayLike
     ) -> Floats:
         """Seconds, for arguments that broadcast."""
         n, s, t, prompt = (np.asarray(a, np.float64) for a in (parameters, samples, tokens, prompt_tokens))
-        terms = self.prefill_s * n * prompt + self.decode_s * n * t * s
+        terms = self.prefill_s * n * prompt + (self.decode_s * n + self.step_s) * t * s
         return np.asarray(terms + self.constant_s + self.log_samples_s * np.log(s))
 
 
@@ -225,9 +227,10 @@ def fit_latency(
         "constant_s": np.ones_like(n),
         "prefill_s": n * prompt,
         "log_samples_s": np.log(s),
+        "step_s": t * s,
     }
     found, left_out = regress_positive(columns, seconds)
-    terms = ("prefill_s", "decode_s", "constant_s", "log_samples_s")
+    terms = ("prefill_s", "decode_s", "constant_s", "log_samples_s", "step_s")
     law = Latency(*(_value(found, name) for name in terms))
     note = "relative errors, Huber regression"
     if left_out:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,9 @@ __all__ = ["LAWS", "Fitted", "LawColumns", "Table", "fit"]
 
 Floats = NDArray[np.float64]
 MOST_ROWS = 100_000
+_CONDITION = re.compile(r"(\w+)\s*(>=|<=|=)\s*(.*)")
+_EXACT = 1e-4
+"""Residuals below so much are rounding errors of the table, not wild."""
 WILD = 4.0
 """Residuals beyond so many scales are told one by one: of normal errors one in 16,000 is."""
 
@@ -130,20 +134,26 @@ class Table:
                 raise ValueError(f"line {line}: {name} is {cell!r}; want a number or nothing") from None
         return found
 
-    def where(self, conditions: Mapping[str, str]) -> Table:
-        """The rows whose columns have these values; numbers are compared as numbers.
+    def where(self, *conditions: str) -> Table:
+        """The rows for which these hold: `row=answers`, `tokens=16`, `parameters>=1e6`, `samples<=8`.
+
+        Numbers are compared as numbers; an empty cell holds for nothing.
 
         Raises:
-            ValueError: there is no such column, or no row is left.
+            ValueError: no condition, no such column, or no row is left.
         """
         kept = list(range(len(self)))
-        for name, wanted in conditions.items():
+        for condition in conditions:
+            found = _CONDITION.fullmatch(condition.strip())
+            if found is None:
+                raise ValueError(f"{condition!r} is no condition; want COLUMN=VALUE, COLUMN>=VALUE or <=")
+            name, relation, wanted = found.groups()
             if name not in self.headings:
                 raise ValueError(f"no column {name!r}; there are {', '.join(self.headings)}")
             cells = self.text(name)
-            kept = [i for i in kept if _same(cells[i], wanted)]
+            kept = [i for i in kept if _holds(cells[i], relation, wanted)]
         if not kept:
-            raise ValueError("no row has " + ", ".join(f"{k}={v}" for k, v in conditions.items()))
+            raise ValueError(f"no row has {', '.join(conditions)}")
         return Table(self.headings, [self.rows[i] for i in kept], [self.lines[i] for i in kept])
 
 
@@ -173,7 +183,7 @@ class Fitted:
     def wild(self) -> list[int]:
         """Indices of rows whose residual lies beyond `WILD` scales."""
         found = self.fit.regression
-        return [int(i) for i in np.flatnonzero(np.abs(found.residuals) > WILD * max(found.scale, 1e-12))]
+        return [int(i) for i in np.flatnonzero(np.abs(found.residuals) > WILD * max(found.scale, _EXACT))]
 
 
 def fit(table: Table, laws: Sequence[str] = tuple(LAWS)) -> tuple[dict[str, Fitted], dict[str, str]]:
@@ -233,10 +243,9 @@ def _cell(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _same(cell: str, wanted: str) -> bool:
-    if cell == wanted:
-        return True
+def _holds(cell: str, relation: str, wanted: str) -> bool:
     try:
-        return float(cell) == float(wanted)
+        left, right = float(cell), float(wanted)
     except ValueError:
-        return False
+        return relation == "=" and bool(cell) and cell == wanted
+    return {"=": left == right, ">=": left >= right, "<=": left <= right}[relation]
