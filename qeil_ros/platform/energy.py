@@ -17,7 +17,7 @@ from .discovery import discover
 from .power import total_power
 from .readings import Quality, Reading, Sensor
 
-__all__ = ["CounterMeter", "Meter", "PowerMeter", "ProcessorTimeMeter", "energy_meter"]
+__all__ = ["CounterMeter", "Meter", "PowerMeter", "ProcessorTimeMeter", "SumMeter", "energy_meter"]
 
 # One of the first, with every graphics processor's: a platform's counter leaves out cards with their own.
 _PROCESSORS = ("energy/psys", "energy/package-*")
@@ -119,6 +119,22 @@ class ProcessorTimeMeter:
         """There is nothing to close."""
 
 
+class SumMeter:
+    """Several meters of different parts of the machine, added."""
+
+    def __init__(self, meters: Sequence[Meter]) -> None:
+        self._meters = list(meters)
+        self.source = " + ".join(meter.source for meter in meters)
+        self.quality = max(meter.quality for meter in meters)
+
+    def read(self) -> float:
+        return math.fsum(meter.read() for meter in self._meters)
+
+    def close(self) -> None:
+        for meter in self._meters:
+            meter.close()
+
+
 def energy_meter(
     core_w: float = 0.0,
     sensors: Sequence[Sensor] | None = None,
@@ -126,36 +142,42 @@ def energy_meter(
 ) -> Meter | None:
     """The best meter that this machine allows; None: nothing tells energy.
 
+    Where a graphics processor counts and nothing tells of the processors, it is metered alone, and the source
+    names it; with `core_w` the processor's time is added.
+
     Args:
-        core_w: the power of one busy core [W], for a machine that has neither counters nor power sensors; 0:
-            not known.
+        core_w: the power of one busy core [W], for a machine whose processors have neither counters nor power
+            sensors; 0: not known.
         sensors: to choose from, which the meter then owns; None: all that the machine has.
     """
     everything = discover() if sensors is None else list(sensors)
     whole = _OfSensors(everything, clock)
     readings = whole.readings()
-    meter: CounterMeter | PowerMeter | ProcessorTimeMeter | None = None
-    if found := _chosen(readings):
-        meter = CounterMeter(everything, found, clock)
-    elif total_power(readings).good:
-        meter = PowerMeter(everything, clock)
-    elif core_w > 0:
-        meter = ProcessorTimeMeter(core_w)
-    kept = meter.sensors if isinstance(meter, _OfSensors) else []
-    whole.close(keep=kept)
-    return meter
+    processors, cards = _counters(readings)
+    meters: list[Meter] = []
+    if not processors and total_power(readings).good:
+        meters.append(PowerMeter(everything, clock))
+    else:
+        if names := [*processors, *cards]:
+            meters.append(CounterMeter(everything, names, clock))
+        if not processors and core_w > 0:
+            meters.append(ProcessorTimeMeter(core_w))
+    whole.close(keep=[s for meter in meters if isinstance(meter, _OfSensors) for s in meter.sensors])
+    return meters[0] if len(meters) == 1 else SumMeter(meters) if meters else None
 
 
-def _chosen(readings: Sequence[Reading]) -> list[str]:
-    """The names of the counters that make up the machine; none where a processor's cannot be read: what is
-    left would be too little, and nobody would see it.
+def _counters(readings: Sequence[Reading]) -> tuple[list[str], list[str]]:
+    """The names of the counters that make up the machine: of its processors, of its graphics processors.
+
+    None of the processors where one of them cannot be read: what is left would be too little, and nobody
+    would see it.
     """
     counters = [reading for reading in readings if reading.kind == "energy"]
-    cards = [r for r in counters if fnmatchcase(r.name, _CARDS)]
+    cards = [r.name for r in counters if r.good and fnmatchcase(r.name, _CARDS)]
     for pattern in _PROCESSORS:
-        processors = [
+        found = [
             r for r in counters if fnmatchcase(r.name, pattern) and r.name.count("/") == pattern.count("/")
         ]
-        if processors and all(r.good for r in processors):
-            return [r.name for r in (*processors, *cards) if r.good]
-    return []
+        if found and all(r.good for r in found):
+            return [r.name for r in found], cards
+    return [], cards

@@ -47,10 +47,24 @@ def test_counters_come_first_and_are_added():
 
 
 def test_a_processor_that_cannot_be_read_is_not_left_out_of_a_sum():
-    counters = Sensors(energy__package_0=math.nan, energy__gpu0=7.0)
-    assert energy_meter(0.0, [counters]) is None and counters.closed
+    two = Sensors(energy__package_0=5.0, energy__package_1=math.nan)
+    assert energy_meter(0.0, [two]) is None and two.closed
     modelled = energy_meter(10.0, [Sensors(energy__package_0=math.nan)])
-    assert modelled.quality == Quality.MODELLED and "10 W" in modelled.source
+    assert modelled.quality == Quality.MODELLED and modelled.source == "processor time x 10 W a core"
+
+
+def test_a_graphics_processor_is_metered_where_the_processor_is_not():
+    alone = energy_meter(0.0, [Sensors(energy__package_0=math.nan, energy__gpu0=7.0)])
+    assert (alone.source, alone.quality, alone.read()) == ("counters energy/gpu0", Quality.MEASURED, 7.0)
+    card = Sensors(energy__gpu0=7.0)
+    both = energy_meter(10.0, [card])
+    assert both.source == "counters energy/gpu0 + processor time x 10 W a core"
+    assert both.quality == Quality.MODELLED, "the worse of the two"
+    before_j = both.read()
+    card.values["energy/gpu0"] = 9.0
+    assert 2.0 <= both.read() - before_j < 4.0
+    both.close()
+    assert card.closed
 
 
 def test_power_is_integrated_in_straight_lines():
