@@ -164,7 +164,8 @@ def _section(study: Study, aware: Method) -> Section:
                 list(_coverages(study)),
             ),
             Grid(
-                "Policies of the offboard node: the answer given, and what it took",
+                "Policies of the offboard node: the answer given, and what it took (standard error of exact "
+                f"answers up to {50 / np.sqrt(study.scenes):.1f} points)",
                 ["samples drawn", "exact answers [%]", "samples", "joules a question", "99 %"],
                 list(_answers(study)),
             ),
