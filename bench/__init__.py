@@ -20,6 +20,9 @@ _NAMES = (
     "planner",
     "preparation",
     "pruning",
+    "screen",
+    "staging",
+    "staging_faults",
     "thermal",
     "transport",
 )

@@ -117,7 +117,7 @@ class _Side:
         self.graph, self.shapes, self.tensors = graph, shapes, tensors
         self.onnx = require("onnx", extra="models")
         require("onnx.helper", extra="models")
-        self._taken = {name for node in graph.nodes for name in (*node.output, *node.input)}
+        self._taken = {name for node in graph.nodes for name in (node.name, *node.output, *node.input)}
         self._taken |= set(graph.initializers) | set(graph.inputs)
         self.batched = all(shapes.tensors[name].batched for name in tensors)
         self.constants: list[Any] = []

@@ -13,7 +13,7 @@ from qeil_ros.planning.placement import exact, greedy, pareto
 from qeil_ros.planning.placement.exact import Objective
 from qeil_ros.planning.placement.problem import Assignment, Layer, Problem
 
-__all__ = ["METHODS", "layers", "load_graph", "solver"]
+__all__ = ["METHODS", "best", "layers", "load_graph", "solver"]
 
 METHODS = ("greedy", "printed", "exact", "free", "pareto")
 PARTS = ("agent", "server", "local")
@@ -36,20 +36,23 @@ def layers(chain: Sequence[Block]) -> tuple[Layer, ...]:
 def solver(method: str, objective: Objective, seed: int = 0) -> Callable[[Problem], Assignment]:
     """What finds a placement by one of METHODS. Greedy ones go by energy whatever the objective."""
 
-    def best_of_front(problem: Problem) -> Assignment:
-        def cost(placed: pareto.Placed) -> float:
-            seconds, joules = placed.outcome.latency_s, placed.outcome.energy_j
-            return float(objective.of(np.float64(seconds), np.float64(joules)))
-
-        return min(pareto.search(problem, seed=seed), key=cost).assignment
-
     return {
         "greedy": greedy.greedy,
         "printed": greedy.printed,
         "exact": lambda problem: exact.contiguous(problem, objective),
         "free": lambda problem: exact.free(problem, objective),
-        "pareto": best_of_front,
+        "pareto": lambda problem: best(pareto.search(problem, seed=seed), objective),
     }[method]
+
+
+def best(front: Sequence[pareto.Placed], objective: Objective) -> Assignment:
+    """The one of a front that the objective asks for."""
+
+    def cost(placed: pareto.Placed) -> float:
+        seconds, joules = placed.outcome.latency_s, placed.outcome.energy_j
+        return float(objective.of(np.float64(seconds), np.float64(joules)))
+
+    return min(front, key=cost).assignment
 
 
 def load_graph(model: str, part: str) -> tuple[Graph, str]:

@@ -31,7 +31,7 @@ from qeil_ros.safety.placement import permit_placement
 from ..plan.run import find_device
 from .here import default_places, measured
 from .keeper import Keeper, Sensed, SharedHealth
-from .problem import layers, load_graph, solver
+from .problem import best, layers, load_graph, solver
 from .show import Shown
 
 __all__ = ["Placing", "noise", "prepare"]
@@ -57,7 +57,8 @@ class Placing:
     def shown(self, method: str, minimise: str, with_homogeneous: bool) -> Shown:
         """The placement found. Raises Refused: none is within the limits."""
         objective = _OBJECTIVES[minimise]
-        assignment = solver(method, objective)(self.problem)
+        front = pareto.search(self.problem) if method == "pareto" else []
+        assignment = best(front, objective) if front else solver(method, objective)(self.problem)
         self.problem.check(assignment)
         return Shown(
             self.model,
@@ -67,7 +68,7 @@ class Placing:
             assignment,
             self.watts_known,
             homogeneous(self.problem) if with_homogeneous else {},
-            pareto.search(self.problem) if method == "pareto" else (),
+            front,
             notes=self.notes,
         )
 

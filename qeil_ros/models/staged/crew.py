@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import itertools
 import queue
+import select
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -137,6 +139,7 @@ class Crew:
     Attributes:
         faults: the latest ones, oldest first.
         alone: numbers of the sections that only one place holds.
+        latest: for each section the place that ran it last, and how long that took by itself [s].
 
     Raises:
         ModelError: a section cannot be loaded on its place.
@@ -163,6 +166,7 @@ class Crew:
         held = _held(program, len(places), room_bytes)
         self._members = [_Member(place, held[i]) for i, place in enumerate(places)]
         self.alone = [k for k in range(len(program.sections)) if sum(k in h for h in held) == 1]
+        self.latest: list[tuple[int, float]] = [(-1, 0.0)] * len(program.sections)
         self._slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
         for number in range(depth):
             region = Region.for_tensors(self._inputs)
@@ -221,6 +225,7 @@ class Crew:
                 continue
             for other, refusal in refused.items():  # another one can: then it was the device
                 self._fail(other, self._members[other].process, str(refusal))
+            self.latest[number] = index, float(reply["s"])
             return target, specs(reply["specs"]) if "specs" in reply else process.loaded[number].outputs
 
     def _run_on(
@@ -411,21 +416,29 @@ class Crew:
             process.close()
 
     def _watch(self) -> None:
-        """Looks for signs of life, of devices that nobody waits for, too."""
-        while not self._closing.wait(self.timing.look_s):
-            for index, member in enumerate(self._members):
-                process = member.process
-                if process is None:
-                    continue
+        """Looks for signs of life, also of devices that nobody waits for; ends of processes wake it."""
+        looked_s = time.monotonic()
+        while not self._closing.is_set():
+            serving = [(i, m, m.process) for i, m in enumerate(self._members) if m.process is not None]
+            with suppress(OSError, ValueError):  # one has been closed just now
+                select.select(
+                    [p.exit_fd for _, _, p in serving if p.exit_fd >= 0], [], [], self.timing.look_s
+                )
+            due = time.monotonic() - looked_s >= self.timing.look_s
+            looked_s = time.monotonic() if due else looked_s
+            for index, member, process in serving:
                 if ended := process.ended():
                     self._fail(index, process, ended)
-                    continue
-                beats = process.beats
-                member.silent = member.silent + 1 if beats == member.beats else 0
-                member.beats = beats
-                if member.silent >= self.timing.looks:
-                    silent_ms = 1e3 * member.silent * self.timing.look_s
-                    self._fail(index, process, f"no sign of life for {silent_ms:.0f} ms")
+                elif due:
+                    self._listen(index, member, process)
+
+    def _listen(self, index: int, member: _Member, process: DeviceProcess) -> None:
+        beats = process.beats
+        member.silent = member.silent + 1 if beats == member.beats else 0
+        member.beats = beats
+        if member.silent >= self.timing.looks:
+            silent_ms = 1e3 * member.silent * self.timing.look_s
+            self._fail(index, process, f"no sign of life for {silent_ms:.0f} ms")
 
     def _spawn(self, work: Any, name: str) -> None:
         thread = threading.Thread(target=work, name=f"qeil-{name}", daemon=True)

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,23 @@ def specs(listed: Iterable[Any]) -> tuple[Spec, ...]:
     return tuple(Spec(tuple(shape), dtype) for shape, dtype in listed)
 
 
+@contextmanager
+def _on(cores: Iterable[int]) -> Iterator[None]:
+    """This thread on these cores: a process started meanwhile stays there, and disturbs no other place's
+    cores even while it starts."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, set(cores) or before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 class DeviceProcess:
     """A process that serves one place. One request at a time: callers hold `lock`.
+
+    Attributes:
+        exit_fd: readable once the process has ended; -1: this kernel cannot tell so.
 
     Raises:
         OSError: no process can be started.
@@ -80,9 +95,14 @@ class DeviceProcess:
         fds = (theirs.fileno(), self._beat.fd)
         command = [sys.executable, "-m", "qeil_ros.models.staged.worker", *map(str, fds)]
         try:
-            self._process = subprocess.Popen(
-                command, pass_fds=fds, stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": paths}
-            )
+            with _on(place.cores):
+                self._process = subprocess.Popen(
+                    command,
+                    pass_fds=fds,
+                    stdin=subprocess.DEVNULL,
+                    stdout=2,
+                    env={**os.environ, "PYTHONPATH": paths},
+                )
         finally:
             theirs.close()
         facts = {
@@ -90,9 +110,12 @@ class DeviceProcess:
             "runtime": place.runtime,
             "device": place.device,
             "threads": place.thread_count,
-            "cores": place.cores,
         }
         send(self._end, facts)
+        try:
+            self.exit_fd = os.pidfd_open(self._process.pid)
+        except (OSError, AttributeError):
+            self.exit_fd = -1
 
     @property
     def pid(self) -> int:
@@ -164,6 +187,9 @@ class DeviceProcess:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
         self._end.close()
+        if self.exit_fd >= 0:
+            os.close(self.exit_fd)
+            self.exit_fd = -1
 
     def _tell(self, message: dict[str, Any], fds: Iterable[int] = ()) -> None:
         try:

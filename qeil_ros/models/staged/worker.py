@@ -139,8 +139,6 @@ def serve(end: socket.socket) -> None:
     if first is None:
         return
     place = first[0]
-    if place["cores"]:
-        os.sched_setaffinity(0, place["cores"])  # the threads of the runtime, started later, inherit it
     worker = _Worker(Place(place["name"], place["runtime"], place["device"], (), place["threads"]))
     while (request := receive(end)) is not None:
         try:

@@ -1,0 +1,175 @@
+"""What it costs to run a network in stages: the difference, the time it adds, how well it was predicted.
+
+One published network, its first half on one runtime and its second on another, each in a process on a core of
+its own; and cut in the same place in one process.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qeil_ros.cli.place.here import Here, measured
+from qeil_ros.models.graph import Graph
+from qeil_ros.models.graph_shapes import Shapes, measure
+from qeil_ros.models.runtime import Runtime
+from qeil_ros.models.staged.chain import Chain
+from qeil_ros.models.staged.place import Place
+from qeil_ros.models.staged.program import cut
+from qeil_ros.models.staged.staged import Staged
+from qeil_ros.models.stages import Block, blocks
+
+from .data import data_dir
+from .harness import Report, Result, against, at_most, figure, input_file, median, percentile
+
+DESCRIPTION = "a network in stages on two runtimes: difference, overhead, prediction"
+
+FILE = "squeezenet_v1.1.onnx"
+MOST_DIFFERENCE = 1e-4
+"""Of the largest value: two runtimes sum in another order."""
+MOST_OVERHEAD = 0.05
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network as a chain of blocks."""
+
+    path: Path
+    graph: Graph
+    shapes: Shapes
+    chain: Sequence[Block]
+
+    @classmethod
+    def load(cls, path: Path) -> Network:
+        graph = Graph.load(path)
+        shapes = measure(graph)
+        return cls(path, graph, shapes, blocks(graph, shapes, least_share=0.02))
+
+    def halves(self) -> list[int]:
+        """The first blocks with half of all work on place 0, the others on place 1."""
+        work = np.cumsum([block.flops for block in self.chain])
+        return [0 if done <= work[-1] / 2 else 1 for done in work]
+
+    def image(self, seed: int) -> NDArray[Any]:
+        tensor = self.shapes.tensors[self.graph.image]
+        return np.random.default_rng(seed).random(tensor.shape).astype(tensor.dtype)
+
+
+def places(runtimes: Sequence[str] = ("onnxruntime", "openvino")) -> list[Place]:
+    """One core each, where there are as many."""
+    cores = sorted(os.sched_getaffinity(0))
+    return [
+        Place(name if len(set(runtimes)) > 1 else f"{name}-{i}", name, cores=(cores[i % len(cores)],))
+        for i, name in enumerate(runtimes)
+    ]
+
+
+def run(quick: bool) -> Report:
+    """Both halves of the study; the file of the network must be there."""
+    path = data_dir() / "weights" / FILE
+    network = Network.load(path)
+    images, rounds = (4, 60) if quick else (32, 1000)
+    here = measured(network.graph, network.shapes, network.chain, places(), trials=15 if quick else 101)
+    results = [
+        *same_process(network, rounds),
+        *two_backends(network, here, images, rounds),
+    ]
+    config = {
+        "quick": quick,
+        "rounds": rounds,
+        "images": images,
+        "blocks": len(network.chain),
+        "places": [place.name for place in places()],
+    }
+    return Report("staging", config, [input_file(path)], results)
+
+
+def same_process(network: Network, rounds: int) -> list[Result]:
+    """Cut in two, both on onnxruntime, one thread, in one process, against the uncut network."""
+    image = network.image(0)
+    place = Place("onnxruntime", threads=1)
+    whole = Runtime(network.path, threads=1)
+    feeds = {network.graph.image: image}
+    chain = Chain(cut(network.graph, network.shapes, network.chain, network.halves()), [place, place])
+    expected = whole.run_all(feeds, network.graph.outputs)
+    cut_s, whole_s = paired(
+        [lambda: chain.run(image), lambda: whole.run_all(feeds, network.graph.outputs)], rounds
+    )
+    overhead = median(a / b for a, b in zip(cut_s, whole_s, strict=True)) - 1
+    return [
+        at_most("one process, one runtime: largest difference", _worst(chain.run(image), expected), "", 1e-6),
+        figure("one process, one runtime: latency", 1e3 * median(cut_s), "ms"),
+        figure("uncut, onnxruntime: latency", 1e3 * median(whole_s), "ms"),
+        at_most("one process, one runtime: overhead over the uncut network", 100 * overhead, "%", 5.0),
+    ]
+
+
+def two_backends(network: Network, here: Here, images: int, rounds: int) -> list[Result]:
+    """The halves on two runtimes, each in its process.
+
+    The overhead is what a frame takes over what its sections take by themselves: there is no uncut network
+    on two runtimes to compare with.
+    """
+    assignment = network.halves()
+    predicted_s = here.problem.outcome([assignment]).latency_s
+    whole = Runtime(network.path, threads=1)
+    worst = largest = 0.0
+    with Staged(network.graph, network.shapes, network.chain, places(), assignment) as staged:
+        for seed in range(images):
+            image = network.image(seed)
+            expected = whole.run_all({network.graph.image: image}, network.graph.outputs)
+            worst = max(worst, _worst(staged.run(image), expected))
+            largest = max(largest, max(float(np.abs(array).max()) for array in expected))
+        overheads: list[float] = []
+        taken: list[float] = []
+        for _ in range(rounds):
+            start_s = time.perf_counter()
+            staged.run(image)
+            taken.append(time.perf_counter() - start_s)
+            alone_s = sum(seconds for _, seconds in staged.crew.latest)
+            overheads.append(taken[-1] / alone_s - 1)
+        faults = len(staged.faults)
+    latency_s = median(taken)
+    return [
+        figure("two runtimes: largest difference from the uncut network", worst, ""),
+        at_most(
+            "two runtimes: largest difference over the largest value", worst / largest, "", MOST_DIFFERENCE
+        ),
+        at_most(
+            "two runtimes: overhead over their sections", 100 * median(overheads), "%", 100 * MOST_OVERHEAD
+        ),
+        figure("two runtimes: overhead, p99", 100 * percentile(overheads, 99), "%"),
+        against(
+            "two runtimes: latency",
+            1e3 * latency_s,
+            "ms",
+            "predicted",
+            1e3 * predicted_s,
+            latency_s / predicted_s,
+        ),
+        figure("two runtimes: latency, p99", 1e3 * percentile(taken, 99), "ms"),
+        at_most("two runtimes: faults", faults, "", 0),
+    ]
+
+
+def paired(works: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
+    """Times of each in turn with the others, after some rounds for warmth [s]."""
+    times: list[list[float]] = [[] for _ in works]
+    for number in range(rounds + 5):
+        for work, found in zip(works, times, strict=True):
+            start_s = time.perf_counter()
+            work()
+            if number >= 5:
+                found.append(time.perf_counter() - start_s)
+    return times
+
+
+def _worst(given: Sequence[NDArray[Any]], expected: Sequence[NDArray[Any]]) -> float:
+    return max(float(np.abs(a - b).max()) for a, b in zip(given, expected, strict=True))
