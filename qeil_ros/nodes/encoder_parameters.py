@@ -122,9 +122,9 @@ class EncoderParameters(NodeParameters):
         high=3600.0,
     )
     screen_noise: float = parameter(
-        4.5,
+        1.8,
         "noise where a picture is flat, as a standard deviation in grey levels, above which it is not the "
-        "camera's; less than that where this camera's usual noise is known",
+        "camera's; 2.5 times that for a camera without colour, and less where its usual noise is known",
         low=0.1,
         high=255.0,
     )

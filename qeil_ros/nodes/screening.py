@@ -86,4 +86,6 @@ class Screening:
 def _config(mode: str, frozen_s: float, most_noise: float) -> ScreenConfig:
     """Who refuses must look at every frame; who only tells need not."""
     content_s = 0.0 if mode == REFUSE else _CONTENT_S
-    return ScreenConfig(frozen_s=frozen_s, most_noise=most_noise, content_s=content_s)
+    return ScreenConfig(
+        most_noise=most_noise, most_noise_grey=2.5 * most_noise, frozen_s=frozen_s, content_s=content_s
+    )

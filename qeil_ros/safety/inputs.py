@@ -2,7 +2,7 @@
 
 QEIL's safety layer (arXiv 2602.06057 v2) names the validation of adversarial inputs without giving rules; all
 of these are ours. They look at the model's own input, where a perturbation has to be to do harm, and at a
-sample of it: blocks on a grid, in one channel, so that a large image costs no more than a small one.
+sample of it: blocks on a grid, in two channels, so that a large image costs no more than a small one.
 
 **Range.** Shape, type, and every value between those of a black and a white pixel; NaN is neither.
 
@@ -14,12 +14,13 @@ sample of it: blocks on a grid, in one channel, so that a large image costs no m
 there before, or stamps that go back. A real camera's noise makes every frame another one; a simulated camera
 that stands still is rightly called frozen.
 
-**Adversarial noise.** A perturbation within +-e grey levels lies over the whole image, where a picture has
-flat places almost always. So the noise floor, the 10 % quantile over the blocks of Immerkaer's estimate of
-the noise (J. Immerkaer, Fast noise variance estimation, CVIU 64(2), 1996), is low for pictures however rich,
-and near e for such a perturbation. It is held against `most_noise` and against what is usual for this camera.
-`qeil bench screen` measures how often it raises a false alarm, and what it finds. It is a tripwire: a patch
-in the scene, or an attacker who knows it and leaves the flat places alone, passes.
+**Adversarial noise.** A perturbation within +-e grey levels lies over the whole image and differs from
+channel to channel; a picture has flat places almost always, and the texture of its channels is much the same.
+So the noise floor, the 10 % quantile over the blocks of Immerkaer's estimate (J. Immerkaer, Fast noise
+variance estimation, CVIU 64(2), 1996) for the difference of two channels, is low for pictures however rich,
+and about e / 3 for a perturbation that fools a network. It is held against `most_noise` and against what is
+usual for this camera. `qeil bench screen` measures how often it raises a false alarm and what it finds. It is
+a tripwire: a patch in the scene, or an attacker who knows it and leaves the flat places alone, passes.
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ class ScreenConfig:
     """
     Attributes:
         least_entropy_bits: of the histogram of 32 bins that a picture has at least, 0 to 5 [bit].
-        most_noise: noise floor that a picture has at most, as a standard deviation in grey levels.
+        most_noise: noise floor that a picture has at most, as a channel's standard deviation in grey levels.
+        most_noise_grey: the same without colour, where texture cannot be told from noise as well.
         usual_times, usual_levels: the floor may be so many times this camera's usual one and so many grey
             levels more, where that is less than `most_noise`.
         content_s: the tests of content are made so often at most [s]; 0: with every frame.
@@ -106,9 +108,10 @@ class ScreenConfig:
     """
 
     least_entropy_bits: float = 0.5
-    most_noise: float = 4.5
+    most_noise: float = 1.8
+    most_noise_grey: float = 4.5
     usual_times: float = 2.5
-    usual_levels: float = 0.5
+    usual_levels: float = 0.35
     content_s: float = 0.0
     frozen_s: float = 2.0
     replayed_frames: int = 10
@@ -129,9 +132,7 @@ class ImageScreen:
         ends = [(o, 255.0 * g + o) for g, o in zip(expected.gain, expected.offset, strict=True)]
         slack = 1e-3 * max(abs(high - low) for low, high in ends)
         self._low, self._high = min(map(min, ends)) - slack, max(map(max, ends)) + slack
-        channel = len(expected.gain) // 2  # green, or the only one
-        self._channel = (0, slice(None), slice(None), channel) if expected.channels_last else (0, channel)
-        self._gain, self._offset = expected.gain[channel], expected.offset[channel]
+        self._colour = len(expected.gain) > 1
         self._floors: deque[float] = deque(maxlen=_USUAL_FRAMES)
         self._usual, self._judged = math.nan, 0
         self._content_at_s = -math.inf
@@ -166,9 +167,7 @@ class ImageScreen:
             if not (self._low <= low and high <= self._high):  # NaN goes through min and max
                 said = f"values from {low:.4g} to {high:.4g}, want {self._low:.4g} to {self._high:.4g}"
                 return [Suspicion(Problem.RANGE, said)]
-        pixels = _blocks(image[self._channel]).astype(np.float32)
-        pixels -= np.float32(self._offset)
-        pixels *= np.float32(1.0 / self._gain)
+        pixels = self._pixels(image, 1 if self._colour else 0)  # green, or the only channel
         share = _histogram(pixels)
         told = share[share > 0]
         self.entropy_bits, self.noise = float(-(told @ np.log2(told))), math.nan
@@ -177,19 +176,29 @@ class ImageScreen:
             return [Suspicion(Problem.BLANK, f"{text}, want {self.config.least_entropy_bits:g}")]
         if len(pixels) < _FEWEST_BLOCKS:
             return []
-        noise = _noise(pixels)
-        self.noise = float(np.partition(noise, place := int(_FLOOR * len(noise)))[place])
+        difference = pixels - self._pixels(image, 0)
+        colour = bool(difference.any())  # a grey camera's channels are alike
+        self.noise = _lowest(_noise(difference)) / math.sqrt(2) if colour else _lowest(_noise(pixels))
         mean = float(share @ _GREYS)
         spread = math.sqrt(float(share @ (_GREYS - mean) ** 2))
-        return self._floor(self.noise, spread)
+        return self._floor(self.noise, spread, colour)
 
-    def _floor(self, floor: float, spread: float) -> list[Suspicion]:
+    def _pixels(self, image: NDArray[np.generic], channel: int) -> NDArray[np.float32]:
+        """Blocks of a channel in grey levels, 0 to 255: [N, side, side]."""
+        expected = self._expected
+        plane = image[0, :, :, channel] if expected.channels_last else image[0, channel]
+        pixels = _blocks(plane).astype(np.float32)
+        pixels -= np.float32(expected.offset[channel])
+        pixels *= np.float32(1.0 / expected.gain[channel])
+        return pixels
+
+    def _floor(self, floor: float, spread: float, colour: bool) -> list[Suspicion]:
         """Args: floor: of the noise; spread: of all pixels; standard deviations in grey levels."""
         config = self.config
         if floor > _NOISE_ALONE * spread:
             text = f"noise and no picture: {floor:.3g} grey levels of {spread:.3g} differ from the neighbours"
             return [Suspicion(Problem.NOISE, text)]
-        most, than = config.most_noise, "any picture's"
+        most, than = config.most_noise if colour else config.most_noise_grey, "any picture's"
         usual = config.usual_times * self._usual + config.usual_levels
         if usual < most:  # never with NaN
             most, than = usual, "this camera's"
@@ -271,6 +280,12 @@ def _histogram(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
     """Shares of 32 bins. Of every second pixel of every second row. Rounding may leave 0 to 255 a little."""
     binned = (pixels[:, ::2, ::2] * np.float32(_BINS / 256)).astype(np.intp).ravel()
     return np.asarray(np.bincount(np.clip(binned, 0, _BINS - 1), minlength=_BINS) / binned.size)
+
+
+def _lowest(noise: NDArray[np.float32]) -> float:
+    """The quantile that the floor is."""
+    place = int(_FLOOR * len(noise))
+    return float(np.partition(noise, place)[place])
 
 
 def _noise(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
