@@ -161,6 +161,8 @@ class Crew:
         self._names = itertools.count()
         self._changed = threading.Condition()
         self._closing = threading.Event()
+        self._whole = False  # no device is out or on its way back: nothing is to be thought about
+        self._generation = 0
         self._depth = depth
         self._inputs: list[Spec] = [Spec(program.input_shape, program.input_dtype)]
         held = _held(program, len(places), room_bytes)
@@ -202,7 +204,7 @@ class Crew:
             self._slots.put(slot)
 
     def _section(
-        self, number: int, source: tuple[int, Region], slot: int, admitted: set[int]
+        self, number: int, source: tuple[int, Region], slot: int, admitted: set[int] | None
     ) -> tuple[tuple[int, Region], tuple[Spec, ...]]:
         until_s = time.monotonic() + self.timing.patience_s
         refused: dict[int, StageError] = {}
@@ -233,16 +235,19 @@ class Crew:
     ) -> dict[str, Any]:
         with process.lock:
             loaded = process.loaded[number]
-            process.forget(self._alive())
+            if process.generation != self._generation:
+                process.keep_only(self._alive(), self._generation)
             within_s = self.timing.slower * loaded.expected_s + self.timing.overdue_s
             reply: dict[str, Any] = process.run(number, source, target, within_s)
         loaded.took(reply["s"])
         return reply
 
     def _next(
-        self, number: int, admitted: set[int], refused: dict[int, StageError], until_s: float
+        self, number: int, admitted: set[int] | None, refused: dict[int, StageError], until_s: float
     ) -> int | None:
         """The place for a section: its own, else the fastest that holds it. None: all have refused it."""
+        if admitted is None and self._whole and not refused:
+            return self.program.sections[number].place
         with self._changed:
             while True:
                 serving = [i for i, m in enumerate(self._members) if m.process and number in m.held]
@@ -254,22 +259,29 @@ class Crew:
                     names = ", ".join(m.place.name for m in self._members if number in m.held)
                     raise NoDevice(f"none of {names} is in service; section {number} cannot run")
 
-    def _rank(self, number: int, index: int, admitted: set[int]) -> tuple[bool, bool, float]:
+    def _rank(self, number: int, index: int, admitted: set[int] | None) -> tuple[bool, bool, float]:
+        waits = admitted is not None and index not in admitted
         process = self._members[index].process
         taken_s = process.loaded[number].expected_s if process else 0.0
-        return index not in admitted, index != self.program.sections[number].place, taken_s
+        return waits, index != self.program.sections[number].place, taken_s
 
-    def _admitted(self) -> set[int]:
-        """The places that take part in this request: one at half of its capacity does in every second."""
+    def _admitted(self) -> set[int] | None:
+        """The places that take part in this request: one at half of its capacity does in every second. None:
+        all do, and have since some request before."""
+        if self._whole:
+            return None
         now_s = time.monotonic()
         found = set()
         with self._changed:
+            whole = True
             for index, member in enumerate(self._members):
                 share = self._health.share(member.place.name, now_s)
                 member.credit = min(1.0, member.credit + share) if share < 1 else 1.0
+                whole = whole and share >= 1 and member.process is not None
                 if member.credit >= 1.0 - 1e-9:
                     found.add(index)
                     member.credit -= 1.0
+            self._whole = whole
         return found
 
     # ---------------------------------------------------------------- what is known
@@ -358,6 +370,7 @@ class Crew:
                 regions[number, slot] = next(self._names), Region.create(size)
         with self._changed:
             member.process, member.regions = process, regions
+            self._generation += 1
             member.silent, member.beats, member.credit = 0, -1, 0.0
             self._changed.notify_all()
 
@@ -377,7 +390,7 @@ class Crew:
         with self._changed:
             if process is None or member.process is not process or self._closing.is_set():
                 return
-            member.process = None
+            member.process, self._whole = None, False
             self.faults.append(Fault(member.place.name, reason, now_s))
             self._health.fault(member.place.name, reason, now_s)
         process.kill(reason)

@@ -17,7 +17,7 @@ from ..schema import ModelError
 from .memory import Region, Spec
 from .place import Place
 from .program import Section
-from .wire import pair, receive, send
+from .wire import pair, receive, send, send_run
 
 __all__ = ["DeviceProcess", "Loaded", "Lost", "StageError"]
 
@@ -72,6 +72,7 @@ class DeviceProcess:
     """A process that serves one place. One request at a time: callers hold `lock`.
 
     Attributes:
+        generation: of the regions that it knows.
         exit_fd: readable once the process has ended; -1: this kernel cannot tell so.
 
     Raises:
@@ -88,6 +89,7 @@ class DeviceProcess:
         self._beat = Region.create(64)
         self._counter = self._beat.counter()
         self._opened: dict[int, Region] = {}
+        self.generation = -1
         self._reason = ""
         self._end, theirs = pair()
         root = str(Path(__file__).resolve().parents[3])
@@ -166,13 +168,18 @@ class DeviceProcess:
             if name not in self._opened:
                 self._tell({"do": "open", "region": name, "size": region.size}, [region.fd])
                 self._opened[name] = region
-        return self._ask({"do": "run", "section": number, "source": source[0], "target": target[0]}, within_s)
+        try:
+            send_run(self._end, number, source[0], target[0])
+        except OSError:
+            raise self._lost() from None
+        return self._answer(within_s)
 
-    def forget(self, alive: Iterable[int]) -> None:
-        """Has regions closed that are none of these. Raises Lost."""
+    def keep_only(self, alive: Iterable[int], generation: int) -> None:
+        """Has regions closed that are none of these; they are so until the next generation. Raises Lost."""
         for name in self._opened.keys() - set(alive):
             self._tell({"do": "close", "region": name})
             del self._opened[name]
+        self.generation = generation
 
     def kill(self, reason: str) -> None:
         """Whoever waits for its answer gets Lost with the first reason given. From any thread."""
@@ -199,6 +206,9 @@ class DeviceProcess:
 
     def _ask(self, message: dict[str, Any], within_s: float, fds: Iterable[int] = ()) -> dict[str, Any]:
         self._tell(message, fds)
+        return self._answer(within_s)
+
+    def _answer(self, within_s: float) -> dict[str, Any]:
         self._end.settimeout(within_s)
         try:
             found = receive(self._end)

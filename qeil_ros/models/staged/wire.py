@@ -1,6 +1,7 @@
-"""What the crew and its processes say to each other: one small JSON message a packet, files beside it.
+"""What the crew and its processes say to each other: one small message a packet, files beside it.
 
-Both ends are processes of ours, joined by a socket pair that nobody else can reach.
+What is said with every frame is a few numbers: `R`, section, source, target; and back `S`, seconds. All else
+is JSON. Both ends are processes of ours, joined by a socket pair that nobody else can reach.
 """
 
 from __future__ import annotations
@@ -8,13 +9,20 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["pair", "receive", "send"]
+__all__ = ["Message", "pair", "receive", "send", "send_run", "send_seconds"]
+
+Message = dict[str, Any]
+
+_RUN = struct.Struct("<BIII")
+_SECONDS = struct.Struct("<Bd")
 
 _MOST_BYTES = 1 << 16
-_MOST_FDS = 2
+_BESIDE = socket.CMSG_SPACE(2 * 4)
+"""Bytes: two files at most."""
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -22,17 +30,39 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
-def send(end: socket.socket, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
+def send_run(end: socket.socket, section: int, source: int, target: int) -> None:
+    """OSError: the other end is gone."""
+    end.send(_RUN.pack(ord("R"), section, source, target))
+
+
+def send_seconds(end: socket.socket, seconds: float) -> None:
+    """OSError: the other end is gone."""
+    end.send(_SECONDS.pack(ord("S"), seconds))
+
+
+def send(end: socket.socket, message: Message, fds: Sequence[int] = ()) -> None:
     """OSError: the other end is gone."""
     socket.send_fds(end, [json.dumps(message, separators=(",", ":")).encode()], list(fds))
 
 
-def receive(end: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+def receive(end: socket.socket) -> tuple[Message, list[int]] | None:
     """The next message and its files; None: the other end is gone. TimeoutError as the socket is set."""
-    data, fds, _, _ = socket.recv_fds(end, _MOST_BYTES, _MOST_FDS)
+    data, beside, _, _ = end.recvmsg(_MOST_BYTES, _BESIDE)
+    fds = [fd for level, kind, found in beside for fd in _fds(level, kind, found)]
     if not data:
         for fd in fds:
             os.close(fd)
         return None
-    message: dict[str, Any] = json.loads(data)
+    if data[0] == ord("R"):
+        _, section, source, target = _RUN.unpack(data)
+        return {"do": "run", "section": section, "source": source, "target": target}, fds
+    if data[0] == ord("S"):
+        return {"s": _SECONDS.unpack(data)[1]}, fds
+    message: Message = json.loads(data)
     return message, fds
+
+
+def _fds(level: int, kind: int, found: bytes) -> tuple[int, ...]:
+    if (level, kind) != (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+        return ()
+    return struct.unpack(f"{len(found) // 4}i", found[: len(found) // 4 * 4])

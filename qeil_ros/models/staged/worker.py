@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ..schema import ModelError
 from .memory import Region, Spec
 from .place import Place, StageRuntime
-from .wire import receive, send
+from .wire import receive, send, send_seconds
 
 __all__ = ["BEAT_S", "main"]
 
@@ -145,7 +145,9 @@ def serve(end: socket.socket) -> None:
             reply = worker.answer(*request)
         except Exception as error:  # whatever a driver throws is the crew's to judge, not the end of this
             reply = {"error": f"{type(error).__name__}: {error}"[:_MOST_TEXT]}
-        if reply is not None:
+        if reply is not None and reply.keys() == {"s"}:
+            send_seconds(end, reply["s"])
+        elif reply is not None:
             send(end, reply)
 
 
