@@ -29,6 +29,7 @@ from . import qos
 from .arrival import arrival_s, informed
 from .clocks import Clocks
 from .diagnostics import Diagnostics, qos_problems
+from .health_report import HealthReport
 from .lifecycle import ManagedNode
 from .main import run
 from .overrides import Overrides, pinned
@@ -79,6 +80,7 @@ class SupervisorNode(ManagedNode):
         """What one activation knows of the world before it has heard anything."""
         self._fallback: tuple[float, Any] = (-math.inf, None)
         self._distortion = (-math.inf, math.nan)
+        self._health = HealthReport()
         self._live: LivePlan | None = None
         self._planned = (-math.inf, Link.UNKNOWN)
         self._clocks: Clocks | None = None
@@ -161,7 +163,7 @@ class SupervisorNode(ManagedNode):
         self.guard = self._view = None
         for name in ("mode", "limits", "sensors", "fallback", "overrides", "plan", "clock", "qos"):
             self.diagnostics.condition(name, "")
-        for name in ("temperatures", "energy", "sensors", "link", "plan"):
+        for name in ("temperatures", "energy", "sensors", "link", "plan", "health"):
             self.diagnostics.part(name).clear()
 
     def cleanup(self) -> None:
@@ -231,9 +233,10 @@ class SupervisorNode(ManagedNode):
             return
         for status in statuses:
             if status.name == encoder:
-                found = [_number(entry.value) for entry in status.values if entry.key == "distortion"]
-                if found:
-                    self._distortion = time.monotonic(), found[0]
+                values, now_s = {entry.key: entry.value for entry in status.values}, time.monotonic()
+                self._health.hear_encoder(values, now_s)
+                if "distortion" in values:
+                    self._distortion = now_s, _number(values["distortion"])
 
     def _recent_distortion(self, now_s: float) -> float:
         measured_s, value = self._distortion
@@ -273,6 +276,7 @@ class SupervisorNode(ManagedNode):
             overrides=self.overrides.describe(now_s),
             stuck=sample.stuck,
         )
+        self._health.update(self._view, now_s)
         self._publish(self._view, now_s)
         self._tell_mode(self._view)
 
@@ -347,6 +351,7 @@ class SupervisorNode(ManagedNode):
             return
         fill_conditions(say, view)
         fill_parts(say, view)
+        self._health.show(say.part("health"), time.monotonic())
         self._reports += 1
         if self._reports % _GRAPH_EVERY != 1:
             return
