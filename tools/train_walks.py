@@ -3,7 +3,7 @@
 
 example:
     python tools/train_walks.py                    # all sizes, half an hour on one core
-    python tools/train_walks.py --only 16x2 --steps 100 --out /tmp/walks.npz
+    python tools/train_walks.py --only 32x2 --steps 100 --out /tmp/walks.npz
 
 Needs torch (pip install 'qeil-ros[torch]'). An interrupted run goes on with the sizes that are missing.
 """

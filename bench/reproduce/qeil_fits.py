@@ -132,7 +132,7 @@ def measured(quick: bool, tell: Tell = lambda done, total: None) -> Section:
         "measured_formalisms",
         "The formalisms on this machine, measured",
         "A family of decoders of one architecture answers questions with checkable answers (walks through a "
-        "fixed random map) by sampling: five sizes are trained alike, larger ones have random weights and "
+        "fixed random map) by sampling: the small sizes are trained alike, larger ones have random weights and "
         "are timed only. Questions are timed with their prompt read once and their samples one after "
         f"another; coverage is counted on new questions for every row. Energy: {meter.quality.name.lower()}, "
         f"{meter.source}. Each law is fitted as `qeil fit` does it.",

@@ -14,7 +14,7 @@ __all__ = ["SEEDED", "TRAINED", "WEIGHTS", "load", "named"]
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "zoo" / "walks" / "weights.npz"
 
-TRAINED = (Size(24, 2), Size(32, 2), Size(40, 2), Size(48, 2), Size(64, 2))
+TRAINED = (Size(32, 2), Size(40, 2), Size(48, 2), Size(64, 2))
 """Whose answers can be right; `tools/train_walks.py` trains them, all with the same questions and steps."""
 SEEDED = (Size(192, 6), Size(384, 6), Size(512, 8))
 """With random weights: they answer nonsense, in the time that their size takes."""
