@@ -10,9 +10,13 @@ from ..harness import input_file
 from ..progress import Tell, stage
 from . import (
     qeil_constants,
+    qeil_fits,
+    qeil_here,
     qeil_paper,
     qeil_placement,
+    qeil_samples,
     qeil_simulation,
+    qeil_staging,
     qeil_table,
     qeil_vetoes,
 )
@@ -34,7 +38,7 @@ def run(effort: Effort, *, command: str = "qeil reproduce qeil") -> Reproduction
     return Reproduction(
         "qeil",
         dataclasses.asdict(effort),
-        [input_file(qeil_paper.preset_file())],
+        [input_file(qeil_paper.preset_file()), *qeil_here.inputs()],
         [result for section in sections for result in section.results],
         TITLE,
         command,
@@ -55,7 +59,13 @@ def on_paper(effort: Effort) -> list[Section]:
 
 def on_this_machine(effort: Effort) -> list[Section]:
     """What is measured here."""
-    return []
+    return [
+        *_staged("formalisms", lambda tell: qeil_fits.run(effort.quick, tell)),
+        _staged("samples", lambda tell: qeil_samples.run(effort.quick, tell)),
+        _staged("this machine", lambda tell: qeil_here.run(effort, tell)),
+        _staged("stages", lambda tell: qeil_staging.staged(effort.quick)),
+        _staged("faults", lambda tell: qeil_staging.faults(effort.quick, tell)),
+    ]
 
 
 def _staged(name: str, work: Callable[[Tell], Made]) -> Made:

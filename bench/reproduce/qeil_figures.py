@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from . import qeil_samples
 from .panels import Data, panels_of
 
 __all__ = ["DRAWN"]
@@ -97,11 +98,27 @@ def _measured_formalisms(pyplot: Any, data: Data) -> Any:
     return figure
 
 
+def _here(pyplot: Any, data: Data) -> Any:
+    figure, panels = panels_of(pyplot, 1, 2)
+    titles = [row["title"] for row in data["rows"]]
+    for axes, (what, unit, scale) in zip(panels.flat, (("s", "ms", 1e3), ("j", "mJ", 1e3)), strict=True):
+        for offset, (kind, alpha) in zip((-0.2, 0.2), (("predicted", 0.4), ("measured", 1.0)), strict=True):
+            values = [scale * row[f"{kind}_{what}"] for row in data["rows"]]
+            axes.barh([i + offset for i in range(len(titles))], values, 0.38, alpha=alpha, label=kind)
+        axes.set_yticks(range(len(titles)), titles, fontsize=7)
+        axes.set_xlabel(f"{'latency' if what == 's' else 'energy'} of a frame [{unit}]")
+        axes.invert_yaxis()
+    panels.flat[0].legend(fontsize=8)
+    return figure
+
+
 DRAWN: dict[str, Callable[[Any, Data], Any]] = {
     "simulation": _simulation,
     "constants": _constants,
     "placement": _placement,
     "formalisms": _formalisms,
     "measured_formalisms": _measured_formalisms,
+    "here": _here,
+    "samples": qeil_samples.draw_figure,
 }
 """By the name of a section."""
