@@ -22,6 +22,7 @@ from qeil_ros.safety.health import Health, HealthConfig
 
 from .data import data_dir
 from .harness import Report, Result, at_least, at_most, figure, input_file, median, percentile
+from .ros import BenchError
 from .staging import FILE, MOST_DIFFERENCE, Network, places
 
 DESCRIPTION = "devices killed and hung while they run stages: detection, answers, degraded latency"
@@ -106,7 +107,7 @@ def _strike(
     staged: Staged, victim: int, kind: str, moment: float, seen: Seen, ask: Callable[[list[float]], None]
 ) -> None:
     """One fault, `moment` of a request's usual time after the request began."""
-    pid, before = staged.crew.pids()[victim], len(staged.faults)
+    pid, before = _pid(staged, victim), len(staged.faults)
     struck_s = [0.0]
 
     def hit() -> None:
@@ -126,6 +127,16 @@ def _strike(
         seen.detection_s[kind].append(staged.faults[before].at_s - struck_s[0])
 
 
+def _pid(staged: Staged, victim: int) -> int:
+    """A place's process; on a busy machine one may have been taken for hung, and is awaited. BenchError: it
+    does not come back (a signal to process 0 would strike this whole process group)."""
+    staged.crew.wait_whole(_WAIT_S)
+    pid = staged.crew.pids()[victim]
+    if not pid:
+        raise BenchError(f"a device's process was not back within {_WAIT_S:g} s")
+    return pid
+
+
 def returning(network: Network) -> Result:
     """Of the requests in the first second after a device is back, the share that it takes part in."""
     image = network.image(0)
@@ -133,7 +144,7 @@ def returning(network: Network) -> Result:
     config = HealthConfig(quarantine_s=0.0, recovery_stage_s=1.0, recovery_ramp_s=1.0)
     health = SharedHealth(Health([place.name for place in two], config))
     with Staged(network.graph, network.shapes, network.chain, two, network.halves(), health=health) as staged:
-        os.kill(staged.crew.pids()[0], signal.SIGKILL)
+        os.kill(_pid(staged, 0), signal.SIGKILL)
         staged.run(image)
         while staged.crew.in_service[0]:
             time.sleep(0.001)
