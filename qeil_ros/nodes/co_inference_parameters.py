@@ -103,7 +103,7 @@ class CoInferenceParameters(NodeParameters):
     sampling_time_share: float = parameter(
         0.5,
         "share of the time that a frame has left within which answers are drawn; the rest is the way back's",
-        low=0.0,
+        low=0.01,
         high=1.0,
     )
     sampling_seed: int = parameter(0, "of what is drawn", low=0, high=2**31 - 1)

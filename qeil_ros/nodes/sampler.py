@@ -125,10 +125,11 @@ class Sampler:
             counts = Counter(rows)
             for row, answer in zip(rows, answers, strict=True):
                 questions[row].drew(answer, energy_j / len(rows), took_s / counts[row], self._right(answer))
+            others_wait = self._others_wait()
             for question in questions:
                 if math.isnan(energy_j) and question.loop.budget.energy_j < math.inf:
                     question.loop.end(Stop.ENERGY)  # what nobody meters may be anything
-                elif self._others_wait():
+                elif others_wait:
                     question.loop.end(Stop.OTHERS)
         return [self._chosen(question) for question in questions]
 
