@@ -85,7 +85,12 @@ class Place:
             from ..runtime_openvino import OpenVinoRuntime
 
             return OpenVinoRuntime(model, name=what, threads=self.thread_count, device=self.device)
-        return Runtime(model, name=what, threads=self.thread_count, device=self.device)
+        runtime = Runtime(model, name=what, threads=self.thread_count, device=self.device)
+        if not self.on_processor and runtime.device.endswith("CPUExecutionProvider"):
+            raise ModelError(
+                f"place {self.name!r}: onnxruntime cannot start on {self.device!r} and would use the processor"
+            )
+        return runtime
 
 
 def _cores(text: str, whole: str) -> tuple[int, ...]:

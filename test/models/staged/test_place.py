@@ -48,3 +48,13 @@ def test_what_is_on_the_processor():
 def test_a_device_that_is_not_here_is_told():
     with pytest.raises(ModelError, match="cuda"):
         Place.parse("onnxruntime:cuda").open(b"")
+
+
+def test_a_device_that_does_not_start_is_not_replaced_by_the_processor(monkeypatch):
+    class Fallen:
+        device = "onnxruntime CPUExecutionProvider"
+
+    monkeypatch.setattr("qeil_ros.models.staged.place.Runtime", lambda *_, **__: Fallen())
+    with pytest.raises(ModelError, match="would use the processor"):
+        Place.parse("onnxruntime:cuda", "gpu").open(b"")
+    assert Place.parse("onnxruntime", "cpu").open(b"").device == Fallen.device
