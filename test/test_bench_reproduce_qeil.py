@@ -193,7 +193,7 @@ def test_the_second_opinion_names_what_breaks():
 def brief(monkeypatch):
     """The command at the size of a test, without what is measured on this machine."""
     monkeypatch.setattr(Effort, "of", classmethod(lambda cls, quick: SMALL))
-    here = Section("here", "Here", "Measured.", results=[at_least("here_runs", 1, "", 1)])
+    here = Section("brief", "Briefly", "Measured.", results=[at_least("brief_runs", 1, "", 1)])
     monkeypatch.setattr(qeil, "on_this_machine", lambda effort: [here])
 
 
