@@ -237,7 +237,7 @@ class Crew:
             loaded = process.loaded[number]
             if process.generation != self._generation:
                 process.keep_only(self._alive(), self._generation)
-            within_s = self.timing.slower * loaded.expected_s + self.timing.overdue_s
+            within_s = self.timing.slower * loaded.typical_s + self.timing.overdue_s
             reply: dict[str, Any] = process.run(number, source, target, within_s)
         loaded.took(reply["s"])
         return reply
@@ -262,7 +262,7 @@ class Crew:
     def _rank(self, number: int, index: int, admitted: set[int] | None) -> tuple[bool, bool, float]:
         waits = admitted is not None and index not in admitted
         process = self._members[index].process
-        taken_s = process.loaded[number].expected_s if process else 0.0
+        taken_s = process.loaded[number].typical_s if process else 0.0
         return waits, index != self.program.sections[number].place, taken_s
 
     def _admitted(self) -> set[int] | None:
@@ -288,12 +288,12 @@ class Crew:
 
     @property
     def section_s(self) -> list[float]:
-        """What each section takes where it belongs, as known from its runs [s]; NaN: that place is out."""
+        """What each section takes where it belongs, lately [s]; NaN: that place is out."""
         with self._changed:
             found = []
             for number, section in enumerate(self.program.sections):
                 process = self._members[section.place].process
-                found.append(process.loaded[number].expected_s if process else float("nan"))
+                found.append(process.loaded[number].typical_s if process else float("nan"))
             return found
 
     @property

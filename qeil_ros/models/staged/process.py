@@ -37,19 +37,18 @@ class Loaded:
     """What a process says of a section that it has loaded.
 
     Attributes:
-        outputs: of the section. run_s: how long it took there, the middle of a few runs [s]; `expected_s` is
-            what it is known to take since.
+        outputs: of the section. run_s: how long it took when it was loaded, the middle of a few runs [s].
+        typical_s: what it takes lately [s].
     """
 
     def __init__(self, reply: dict[str, Any]) -> None:
         self.outputs = specs(reply["specs"])
-        self.run_s = self.expected_s = float(reply["run_s"])
+        self.run_s = self.typical_s = float(reply["run_s"])
         self.device = str(reply["device"])
 
     def took(self, passed_s: float) -> None:
-        """Follows what runs really take, up at once half way, down slowly."""
-        share = 0.5 if passed_s > self.expected_s else 0.05
-        self.expected_s += share * (passed_s - self.expected_s)
+        """Follows what runs take, in some ten of them; no single one, however long, moves it far."""
+        self.typical_s += 0.1 * (min(passed_s, 2 * self.typical_s) - self.typical_s)
 
 
 def specs(listed: Iterable[Any]) -> tuple[Spec, ...]:

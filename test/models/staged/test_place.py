@@ -55,6 +55,6 @@ def test_a_device_that_does_not_start_is_not_replaced_by_the_processor(monkeypat
         device = "onnxruntime CPUExecutionProvider"
 
     monkeypatch.setattr("qeil_ros.models.staged.place.Runtime", lambda *_, **__: Fallen())
-    with pytest.raises(ModelError, match="would use the processor"):
+    with pytest.raises(ModelError, match="it would use the processor"):
         Place.parse("onnxruntime:cuda", "gpu").open(b"")
     assert Place.parse("onnxruntime", "cpu").open(b"").device == Fallen.device
