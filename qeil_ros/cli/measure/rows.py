@@ -43,7 +43,7 @@ class Grid:
 
     sizes: tuple[Size, ...] = (*family.TRAINED, *family.SEEDED)
     samples: tuple[int, ...] = (1, 2, 4, 8)
-    tokens: tuple[int, ...] = (4, 8, 16, 32)
+    tokens: tuple[int, ...] = (2, 4, 8, 16)
     answers_samples: tuple[int, ...] = (1, 2, 4, 8, 16)
     answers_tokens: tuple[int, ...] = (3, 5, 9, 17)
     queries: int = 200
