@@ -22,7 +22,7 @@ from tools.marked import replaced  # noqa: E402  this file is run as a script, t
 WHOLE = ("transport", "overhead", "planner", "failover")
 """Every figure of these is shown, of others (and of reproductions) those with a target; `codec`, `models` and
 `pruning` have pages of their own."""
-AIMED = ("thermal", "reproduce_co_inference")
+AIMED = ("thermal", "reproduce_co_inference", "reproduce_qeil")
 
 
 def figures(records: Mapping[str, Mapping[str, Any]]) -> str:
