@@ -28,7 +28,7 @@ from qeil_ros.msg import (
 )
 from qeil_ros.safety.arbiter import Arbiter, Key, Publish, Source
 from qeil_ros.safety.link import Echo, Link, LinkMonitor
-from qeil_ros.safety.outputs import answer_problem, duration
+from qeil_ros.safety.outputs import AnswerLimits, answer_problem, duration
 
 from . import qos
 from .answering import Answering
@@ -197,7 +197,8 @@ class FallbackNode(ManagedNode):
             return self._complain("answers_refused", f"an answer was refused: {reason}")
         if message.source != InferenceResult.SOURCE_OFFBOARD:
             return self._complain("answers_refused", f"an offboard answer claims source {message.source}")
-        if reason := answer_problem(message):
+        limits = AnswerLimits(least_confidence=self.params.least_confidence)
+        if reason := answer_problem(message, limits):
             return self._complain("answers_refused", f"an offboard answer was refused: {reason}")
         arrived_s, key = arrival_s(info), Key(message.run, message.sequence)
 

@@ -42,6 +42,12 @@ class FallbackParameters(NodeParameters):
         low=1,
         high=4096,
     )
+    least_confidence: float = parameter(
+        0.0,
+        "offboard answers that state less confidence are refused, and the local model answers; 0: none is",
+        low=0.0,
+        high=1.0,
+    )
     heartbeat_timeout_s: float = parameter(
         0.26,
         "silence after which the offboard computer counts as lost [s]; three of its periods if that is less; "

@@ -262,7 +262,7 @@ def test_frames_of_another_model_get_no_answer_and_say_so(world, model):
 
 
 def test_answers_that_cannot_be_are_refused(world, model):
-    world.start(model, heartbeat_timeout_s=30.0)
+    world.start(model, heartbeat_timeout_s=30.0, least_confidence=0.3)
     world.link_up()
     world.frame(0, "green", time_left_s=5.0)
     bad = [
@@ -274,9 +274,13 @@ def test_answers_that_cannot_be_are_refused(world, model):
         {"embedding": [math.inf]},
         {"boxes": [0.0, 1.0]},
         {"confidence": 7.0},
+        {"confidence": 0.2},
+        {"text": "and so on " * 9},
     ]
-    for changes in bad:
+    for number, changes in enumerate(bad):
         world.answer(0, **changes)
+        if number == 4:  # more than 8 at a time would not wait for the node
+            world.wait_for("answers_refused", 5)
     world.wait_for("answers_refused", len(bad))
     result = world.result(0)
     assert result.source == InferenceResult.SOURCE_LOCAL and result.labels[0] == "green"
