@@ -9,21 +9,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.harness import at_least
+from bench import harness
 from bench.reproduce import (
     qeil,
     qeil_constants,
     qeil_figures,
+    qeil_here,
     qeil_instances,
     qeil_paper,
     qeil_placement,
     qeil_simulation,
+    qeil_staging,
     qeil_table,
     qeil_vetoes,
 )
 from bench.reproduce.qeil_effort import Effort
 from bench.reproduce.qeil_simulation import AS_PRINTED, CORRECTED
 from bench.reproduce.section import Section
+from bench.ros import BenchError
 from qeil_ros.cli.app import main
 from qeil_ros.planning.placement.problem import Limits
 from qeil_ros.platform.readings import TripPoints
@@ -186,6 +189,37 @@ def test_the_second_opinion_names_what_breaks():
         assert qeil_vetoes.broken(problem, placed, Limits(), conditions) == {name}
 
 
+# ---------------------------------------------------------------- this machine
+
+
+def test_a_placed_network_runs_here_and_is_the_whole(monkeypatch, tmp_path):
+    monkeypatch.setenv("QEIL_DATA", str(tmp_path / "nothing"))  # the shipped network
+    section = qeil_here.run(SMALL, silent)
+    results = {r.name: r for r in section.results}
+    assert results["here_placed_equals_whole"].met
+    rows = section.data["rows"]
+    alone = [row for row in rows if row["title"].startswith("all on")]
+    (exact,) = (row for row in rows if "pipeline" in row["title"])
+    assert exact["predicted_j"] <= min(row["predicted_j"] for row in alone) * (1 + 1e-9)
+    assert all(row["measured_s"] > 0 and row["measured_j"] > 0 for row in rows)
+    assert qeil_here.inputs() == []
+
+
+def test_benchmarks_are_told_under_this_reports_names_and_missed_without_their_data(monkeypatch):
+    report = harness.Report("staging", {}, [], [harness.at_most("overhead", 3.0, "%", 5.0)])
+    monkeypatch.setattr("bench.staging.run", lambda quick: report)
+    (result,) = qeil_staging.staged(True).results
+    assert result.name == "staging: overhead" and result.met
+
+    def absent(quick, progress):
+        raise BenchError("no recorded data here")
+
+    monkeypatch.setattr("bench.staging_faults.run", absent)
+    section = qeil_staging.faults(True, silent)
+    assert [r.met for r in section.results] == [False]
+    assert any("no recorded data here" in said for said in section.not_given)
+
+
 # ---------------------------------------------------------------- the command
 
 
@@ -193,7 +227,7 @@ def test_the_second_opinion_names_what_breaks():
 def brief(monkeypatch):
     """The command at the size of a test, without what is measured on this machine."""
     monkeypatch.setattr(Effort, "of", classmethod(lambda cls, quick: SMALL))
-    here = Section("brief", "Briefly", "Measured.", results=[at_least("brief_runs", 1, "", 1)])
+    here = Section("brief", "Briefly", "Measured.", results=[harness.at_least("brief_runs", 1, "", 1)])
     monkeypatch.setattr(qeil, "on_this_machine", lambda effort: [here])
 
 

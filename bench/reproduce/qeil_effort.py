@@ -30,4 +30,4 @@ class Effort:
     def of(cls, quick: bool) -> Effort:
         if quick:
             return cls(300, 60, 4, 5000, 100, True)
-        return cls(2000, 400, 20, 20_000, 1000, False)
+        return cls(2000, 400, 12, 20_000, 500, False)
