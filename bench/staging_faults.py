@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,6 +51,7 @@ class Seen:
     by_the_dead: int = 0
     not_noticed: int = 0
     not_back: int = 0
+    false_alarms: int = 0
 
 
 def run(quick: bool, faults: int = 0, progress: Callable[[int, int], None] | None = None) -> Report:
@@ -100,6 +102,7 @@ def inject(network: Network, faults: int, seed: int, progress: Callable[[int, in
                 break
             time.sleep(_RETURN.recovery_stage_s + _RETURN.recovery_ramp_s)
             progress(number + 1, faults)
+        seen.false_alarms = len(staged.faults) - sum(map(len, seen.detection_s.values()))
     return seen
 
 
@@ -107,24 +110,28 @@ def _strike(
     staged: Staged, victim: int, kind: str, moment: float, seen: Seen, ask: Callable[[list[float]], None]
 ) -> None:
     """One fault, `moment` of a request's usual time after the request began."""
-    pid, before = _pid(staged, victim), len(staged.faults)
+    pid, name, before = _pid(staged, victim), staged.places[victim].name, len(staged.faults)
     struck_s = [0.0]
 
     def hit() -> None:
         struck_s[0] = time.monotonic()
-        os.kill(pid, signal.SIGSTOP if kind == "hung" else signal.SIGKILL)
+        with suppress(ProcessLookupError):  # a false alarm was first
+            os.kill(pid, signal.SIGSTOP if kind == "hung" else signal.SIGKILL)
+
+    def noticed() -> list[float]:
+        return [fault.at_s for fault in staged.faults[before:] if fault.place == name]
 
     timer = threading.Timer(moment * median(seen.healthy_s[-_HEALTHY:]), hit)
     timer.start()
     ask(seen.struck_s)
     timer.join()
     until_s = time.monotonic() + 1.0
-    while len(staged.faults) == before and time.monotonic() < until_s:
+    while not noticed() and time.monotonic() < until_s:
         time.sleep(0.001)
-    if len(staged.faults) == before:
+    if not noticed():
         seen.not_noticed += 1
-    else:
-        seen.detection_s[kind].append(staged.faults[before].at_s - struck_s[0])
+    elif noticed()[0] >= struck_s[0]:
+        seen.detection_s[kind].append(noticed()[0] - struck_s[0])
 
 
 def _pid(staged: Staged, victim: int) -> int:
@@ -172,6 +179,7 @@ def results(seen: Seen) -> list[Result]:
             for kind, taken in seen.detection_s.items()
             for what, value in (("median", median(taken)), ("p99", percentile(taken, 99)))
         ),
+        figure("false alarms", seen.false_alarms, ""),
         at_most("faults not noticed", seen.not_noticed, "", 0),
         at_most("requests without an answer", seen.asked - seen.answered, "", 0),
         at_most("wrong answers", seen.wrong, "", 0),

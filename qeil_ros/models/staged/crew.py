@@ -5,7 +5,7 @@ healthy devices, and a device that comes back returns at half of its capacity. H
 
 * A process that ends closes its socket: whoever waits for its answer knows at once.
 * A process that stops (and with it the device, its driver or the machine's scheduler) gives no sign of life:
-  noticed by looking every `look_s`, after `looks` looks in vain.
+  noticed by looking every `look_s`, after `silent_s` in vain.
 * A device that hangs while its process lives is late: `slower` times what a section took, and `overdue_s`.
 
 What a section gives lies in memory of its own for each process, so a request goes on at the section that was
@@ -76,21 +76,22 @@ class AtOnce:
 class Timing:
     """
     Attributes:
-        look_s, looks: how often signs of life are looked for [s]; how many looks in vain are a fault.
+        look_s, silent_s: how often signs of life are looked for [s]; how long none is a fault [s]. A pause of
+            this process itself counts as two looks at most.
         slower, overdue_s: an answer is late after `slower` times what its section took, and `overdue_s` [s].
         retry_s: between attempts to start a process that does not start [s].
         patience_s: how long a request waits for a device where none is in service [s].
     """
 
-    look_s: float = 0.02
-    looks: int = 3
+    look_s: float = 0.015
+    silent_s: float = 0.055
     slower: float = 2.0
     overdue_s: float = 0.06
     retry_s: float = 1.0
     patience_s: float = 5.0
 
     def __post_init__(self) -> None:
-        times = self.look_s, self.looks, self.overdue_s, self.retry_s
+        times = self.look_s, self.silent_s, self.overdue_s, self.retry_s
         if min(times) <= 0 or self.slower < 1 or self.patience_s < 0:
             raise ValueError(f"times that make no sense: {self}")
 
@@ -113,7 +114,7 @@ class _Member:
     process: DeviceProcess | None = None
     regions: dict[tuple[int, int], tuple[int, Region]] = field(default_factory=dict)
     credit: float = 0.0
-    silent: int = 0
+    silent_s: float = 0.0
     beats: int = -1
 
 
@@ -371,7 +372,7 @@ class Crew:
         with self._changed:
             member.process, member.regions = process, regions
             self._generation += 1
-            member.silent, member.beats, member.credit = 0, -1, 0.0
+            member.silent_s, member.beats, member.credit = 0.0, -1, 0.0
             self._changed.notify_all()
 
     def _alive(self) -> set[int]:
@@ -437,21 +438,21 @@ class Crew:
                 select.select(
                     [p.exit_fd for _, _, p in serving if p.exit_fd >= 0], [], [], self.timing.look_s
                 )
-            due = time.monotonic() - looked_s >= self.timing.look_s
-            looked_s = time.monotonic() if due else looked_s
+            passed_s = time.monotonic() - looked_s
+            due = passed_s >= self.timing.look_s
+            looked_s += passed_s if due else 0.0
             for index, member, process in serving:
                 if ended := process.ended():
                     self._fail(index, process, ended)
                 elif due:
-                    self._listen(index, member, process)
+                    self._listen(index, member, process, min(passed_s, 2 * self.timing.look_s))
 
-    def _listen(self, index: int, member: _Member, process: DeviceProcess) -> None:
+    def _listen(self, index: int, member: _Member, process: DeviceProcess, passed_s: float) -> None:
         beats = process.beats
-        member.silent = member.silent + 1 if beats == member.beats else 0
+        member.silent_s = member.silent_s + passed_s if beats == member.beats else 0.0
         member.beats = beats
-        if member.silent >= self.timing.looks:
-            silent_ms = 1e3 * member.silent * self.timing.look_s
-            self._fail(index, process, f"no sign of life for {silent_ms:.0f} ms")
+        if member.silent_s >= self.timing.silent_s:
+            self._fail(index, process, f"no sign of life for {1e3 * member.silent_s:.0f} ms")
 
     def _spawn(self, work: Any, name: str) -> None:
         thread = threading.Thread(target=work, name=f"qeil-{name}", daemon=True)

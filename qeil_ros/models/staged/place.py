@@ -88,7 +88,8 @@ class Place:
         runtime = Runtime(model, name=what, threads=self.thread_count, device=self.device)
         if not self.on_processor and runtime.device.endswith("CPUExecutionProvider"):
             raise ModelError(
-                f"place {self.name!r}: onnxruntime cannot start on {self.device!r}; it would use the processor"
+                f"place {self.name!r}: onnxruntime cannot start on {self.device!r}, it would use the "
+                "processor"
             )
         return runtime
 
