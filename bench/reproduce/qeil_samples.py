@@ -143,7 +143,9 @@ def _section(study: Study, aware: Method) -> Section:
         agrees=[
             f"An energy-aware run has more coverage than a standard one at equal joules: {gain:.1f} points, "
             f"with {saved:.0f} % less energy a sample. The paper's means: 8.9 points and 48.8 %."
-        ],
+        ]
+        if gain > 0
+        else [],
         differs=[
             "The gain is the sample budget's. At equal samples the coverage of the two methods differs by "
             f"{rest:+.1f} points (standard error {error:.1f}); the same joules pay for {bought} samples in "

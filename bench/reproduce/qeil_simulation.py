@@ -268,7 +268,7 @@ def _agrees(found: Mapping[str, Mapping[str, Run]]) -> Iterator[str]:
     powers = [run["greedy"].power_w / run["standard"].power_w for run in found.values()]
     if max(powers) < 1:
         yield (
-            f"Energy-aware placement draws less power on average: {min(powers):.0%} to {max(powers):.0%} of "
+            f"Energy-aware placement draws less power on average: {_range(powers, '.0%')} of "
             "the standard's (the paper: 18 % to 48 %)."
         )
     prefill = [run["greedy"].placed[0, 1:-1] for run in found.values()]
@@ -290,9 +290,10 @@ def _differs(
     corrected, as_printed = found[CORRECTED.name], found[AS_PRINTED.name]
     slower = [r["greedy"].outcome.latency_s / r["standard"].outcome.latency_s for r in corrected.values()]
     yield (
-        f"Energy: at most {max(bounds):.1f} % can be saved against the GPU alone by any placement with these "
-        f"constants; algorithm 1 corrected saves {_mean(savings['greedy']):.1f} %, the optimum "
-        f"{_mean(savings['exact']):.1f} % on average; the paper has 48.8 %. The next section shows why."
+        f"Energy: at most {max(bounds):.1f} % can be saved against the GPU alone by any placement with the "
+        f"preset's constants; algorithm 1 corrected saves {_mean(savings['greedy']):.1f} %, the optimum "
+        f"{_mean(savings['exact']):.1f} % on average; the paper has 48.8 %. The next section shows why, and "
+        "with which other ones of the paper's constants it could."
     )
     text = [_saving(runs, "text") for runs in as_printed.values()]
     yield (
@@ -302,7 +303,7 @@ def _differs(
         f"accounting, saves {_mean(text):.1f} %."
     )
     yield (
-        f"Latency: where decoding moves to the NPU it takes {min(slower):.3g} to {max(slower):.3g} times as "
+        f"Latency: where decoding moves to the NPU it takes {_range(slower, '.3g')} times as "
         "long, since the NPU's memory is that much slower; the table has it shorter by 16 %. No placement "
         "by Eq 4 or the roofline gives both."
     )
@@ -310,6 +311,11 @@ def _differs(
         "Coverage: at equal samples and numerics it is the same wherever layers run. What the table shows "
         "as +7 to +10.5 points is what more samples would give: the last table says how many."
     )
+
+
+def _range(values: Sequence[float], form: str) -> str:
+    """The least and the most, or the one where they read the same."""
+    return " to ".join(dict.fromkeys(f"{value:{form}}" for value in (min(values), max(values))))
 
 
 def _methods(found: Mapping[str, Mapping[str, Mapping[str, Run]]]) -> Grid:
