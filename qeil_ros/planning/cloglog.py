@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import xlogy
 from scipy.stats import t as student
 
 from .regression import LEVEL, Estimate, Regression, independent
@@ -35,7 +36,8 @@ def regress_shares(columns: Mapping[str, ArrayLike], share: ArrayLike, trials: A
         trials: [n] or one number, above 0.
 
     Returns:
-        residuals are Pearson's [n]; `r_squared` is McFadden's, of the likelihood; `scale` the square root of
+        residuals are those of the deviance [n], which stay finite where a share of nearly 1 is expected;
+        `r_squared` is McFadden's, of the likelihood; `scale` the square root of
         the overdispersion, 1 at least; no outliers.
 
     Raises:
@@ -56,8 +58,7 @@ def regress_shares(columns: Mapping[str, ArrayLike], share: ArrayLike, trials: A
     x = np.column_stack([arrays[name] for name in kept])
     found, information = _score(x, y, count)
     fitted = _share(x @ found)
-    variance = np.maximum(fitted * (1 - fitted), 1e-300) / count
-    residuals = (y - fitted) / np.sqrt(variance)
+    residuals = _residuals(fitted, y, count)
     scale = math.sqrt(max(1.0, float((residuals**2).sum()) / (n - p)))
     errors = scale * np.sqrt(np.diag(np.linalg.inv(information)))
     reach = float(student.ppf(0.5 + LEVEL / 2, n - p))
@@ -78,6 +79,13 @@ def _share(eta: Floats) -> Floats:
 def _likelihood(p: Floats, y: Floats, count: Floats) -> float:
     p = np.clip(p, 1e-15, 1 - 1e-15)
     return float((count * (y * np.log(p) + (1 - y) * np.log1p(-p))).sum())
+
+
+def _residuals(p: Floats, y: Floats, count: Floats) -> Floats:
+    """Signed roots of what each share adds to the deviance; about normal where the law holds."""
+    p = np.clip(p, 1e-15, 1 - 1e-15)
+    deviance = 2 * count * (xlogy(y, y / p) + xlogy(1 - y, (1 - y) / (1 - p)))
+    return np.asarray(np.sign(y - p) * np.sqrt(np.maximum(deviance, 0.0)))
 
 
 def _score(x: Floats, y: Floats, count: Floats) -> tuple[Floats, Floats]:
