@@ -53,8 +53,8 @@ class Network:
         return cls(path, graph, shapes, blocks(graph, shapes, least_share=0.02))
 
     def halves(self) -> list[int]:
-        """The first blocks on place 0, the others on place 1: cut where the least has to be handed over, of the
-        cuts that leave each between 30 and 70 % of all work."""
+        """The first blocks on place 0, the others on place 1: cut where the least has to be handed over, of
+        the cuts that leave each between 30 and 70 % of all work."""
         done = np.cumsum([block.flops for block in self.chain])
         near = [i for i, work in enumerate(done[:-1]) if 0.3 <= work / done[-1] <= 0.7]
         end = min(near, key=lambda i: self.chain[i].output_bytes)

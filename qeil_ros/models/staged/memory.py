@@ -44,6 +44,7 @@ class Region:
     def __init__(self, fd: int, size: int) -> None:
         self.fd, self.size = fd, size
         self._map = mmap.mmap(fd, size)
+        self._given: tuple[tuple[Spec, ...], tuple[NDArray[Any], ...]] | None = None
 
     @classmethod
     def create(cls, size: int, name: str = "qeil") -> Region:
@@ -60,14 +61,20 @@ class Region:
     def needed(specs: Sequence[Spec]) -> int:
         return sum(_padded(spec.bytes) for spec in specs)
 
-    def arrays(self, specs: Sequence[Spec]) -> list[NDArray[Any]]:
-        """The tensors, as arrays on this memory. ValueError: they do not fit."""
+    def arrays(self, specs: Sequence[Spec]) -> tuple[NDArray[Any], ...]:
+        """The tensors, as arrays on this memory; the same when asked again. ValueError: they do not fit."""
+        wanted = tuple(specs)
+        if self._given is None or self._given[0] != wanted:
+            self._given = wanted, self._made(wanted)
+        return self._given[1]
+
+    def _made(self, specs: tuple[Spec, ...]) -> tuple[NDArray[Any], ...]:
         found, offset = [], 0
         for spec in specs:
             flat: NDArray[Any] = np.frombuffer(self._map, np.dtype(spec.dtype), math.prod(spec.shape), offset)
             found.append(flat.reshape(spec.shape))
             offset += _padded(spec.bytes)
-        return found
+        return tuple(found)
 
     def counter(self) -> memoryview:
         """The first eight bytes as a number."""
