@@ -77,6 +77,7 @@ def study(seeds: int = SEEDS, tell: Tell = lambda done, total: None) -> Section:
                 counts[parameter] += parameter in estimates and value in estimates[parameter]
         held[name] = {parameter: 100.0 * count / seeds for parameter, count in counts.items()}
     tell(len(cases) * seeds, len(cases) * seeds)
+    least = min(min(shares.values()) for shares in held.values() if _checked(shares))
     return Section(
         "formalisms",
         "Known laws recovered",
@@ -87,7 +88,7 @@ def study(seeds: int = SEEDS, tell: Tell = lambda done, total: None) -> Section:
         results=_recovered(held, seeds),
         agrees=[
             "The laws' forms can be told from data: known exponents are within their stated intervals in "
-            f"{min(min(h.values()) for h in held.values() if _checked(h)):.1f} % of {seeds} data sets or more."
+            f"{least:.1f} % of {seeds} data sets or more."
         ],
         differs=[
             "With its printed constants Eq 1 gives a coverage of "
@@ -132,8 +133,8 @@ def measured(quick: bool, tell: Tell = lambda done, total: None) -> Section:
         "measured_formalisms",
         "The formalisms on this machine, measured",
         "A family of decoders of one architecture answers questions with checkable answers (walks through a "
-        "fixed random map) by sampling: the small sizes are trained alike, larger ones have random weights and "
-        "are timed only. Questions are timed with their prompt read once and their samples one after "
+        "fixed random map) by sampling: the small sizes are trained alike, larger ones have random weights "
+        "and are timed only. Questions are timed with their prompt read once and their samples one after "
         f"another; coverage is counted on new questions for every row. Energy: {meter.quality.name.lower()}, "
         f"{meter.source}. Each law is fitted as `qeil fit` does it.",
         results=[each for name, fitted in fits.items() for each in _worth(name, fitted)],
