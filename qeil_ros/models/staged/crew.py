@@ -4,8 +4,8 @@ Paper: the safety layer of QEIL, arXiv 2602.06057 v2: a fault is noticed within 
 healthy devices, and a device that comes back returns at half of its capacity. How:
 
 * A process that ends closes its socket: whoever waits for its answer knows at once.
-* A process that stops (and with it the device, its driver or the machine's scheduler) gives no sign of life:
-  noticed by looking every `look_s`, after `silent_s` in vain.
+* A process that stops (and with it the device or its driver) gives no sign of life: noticed by looking
+  every `look_s`, after `silent_s` in vain; where it only waits for a busy processor, ten times that.
 * A device that hangs while its process lives is late: `slower` times what a section took, and `overdue_s`.
 
 What a section gives lies in memory of its own for each process, so a request goes on at the section that was
@@ -41,6 +41,8 @@ _MOST_FAULTS = 4096
 _FREE_ROOM = 16
 """Times the size that a first run gave is kept for outputs whose size depends on the image."""
 _FREE_BYTES = 1 << 16
+_STARVED = 10.0
+"""A process that only waits for a processor may be silent for so many times longer."""
 
 
 class NoDevice(ModelError):
@@ -451,7 +453,8 @@ class Crew:
         beats = process.beats
         member.silent_s = member.silent_s + passed_s if beats == member.beats else 0.0
         member.beats = beats
-        if member.silent_s >= self.timing.silent_s:
+        silences = member.silent_s / self.timing.silent_s
+        if silences >= _STARVED or (silences >= 1 and not process.wants_processor()):
             self._fail(index, process, f"no sign of life for {1e3 * member.silent_s:.0f} ms")
 
     def _spawn(self, work: Any, name: str) -> None:

@@ -76,9 +76,9 @@ class Region:
             offset += _padded(spec.bytes)
         return tuple(found)
 
-    def counter(self) -> memoryview:
-        """The first eight bytes as a number."""
-        return memoryview(self._map)[:8].cast("Q")
+    def counters(self) -> memoryview:
+        """The first sixteen bytes as two numbers."""
+        return memoryview(self._map)[:16].cast("Q")
 
     def __del__(self) -> None:
         # The mapping goes with the last array on it.

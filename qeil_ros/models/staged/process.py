@@ -86,7 +86,7 @@ class DeviceProcess:
         self.lock = threading.Lock()
         self.loaded: dict[int, Loaded] = {}
         self._beat = Region.create(64)
-        self._counter = self._beat.counter()
+        self._counters = self._beat.counters()
         self._opened: dict[int, Region] = {}
         self.generation = -1
         self._reason = ""
@@ -125,7 +125,16 @@ class DeviceProcess:
     @property
     def beats(self) -> int:
         """Grows while the process lives."""
-        return int(self._counter[0])
+        return int(self._counters[0])
+
+    def wants_processor(self) -> bool:
+        """Whether the thread that gives the signs of life waits for a processor: then the machine is busy,
+        and nothing is known against the process. False where the kernel does not tell."""
+        try:
+            stat = Path(f"/proc/{self.pid}/task/{int(self._counters[1])}/stat").read_bytes()
+        except OSError:
+            return False
+        return stat.rpartition(b")")[2].split()[0] == b"R"
 
     def ended(self) -> str:
         """How the process ended; empty: it has not."""

@@ -127,9 +127,10 @@ class _Worker:
             held.calls = {key: call for key, call in held.calls.items() if region not in key}
 
 
-def _beat(counter: memoryview) -> None:
+def _beat(counters: memoryview) -> None:
+    counters[1] = threading.get_native_id()
     while True:
-        counter[0] += 1
+        counters[0] += 1
         time.sleep(BEAT_S)
 
 
@@ -155,7 +156,7 @@ def main(words: list[str]) -> None:
     """Entry point: numbers of the socket and of the memory for the sign of life."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the crew's business
     beat = Region(int(words[1]), 64)
-    threading.Thread(target=_beat, args=(beat.counter(),), daemon=True).start()
+    threading.Thread(target=_beat, args=(beat.counters(),), daemon=True).start()
     with socket.socket(fileno=int(words[0])) as end:
         try:
             serve(end)

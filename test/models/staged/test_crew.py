@@ -172,3 +172,24 @@ def test_regions_are_the_same_memory_elsewhere():
 def test_times_that_make_no_sense(wrong):
     with pytest.raises(ValueError, match="no sense"):
         Timing(**wrong)
+
+
+def test_a_process_that_waits_for_a_processor_may_be_silent_longer(network, monkeypatch):
+    monkeypatch.setattr(DeviceProcess, "wants_processor", lambda self: True)
+    with crew_of(network) as crew:
+        os.kill(crew.pids()[1], signal.SIGSTOP)
+        wait(lambda: crew.faults)
+        silent_ms = float(crew.faults[0].reason.split()[-2])
+        assert silent_ms >= 10 * 1e3 * crew.timing.silent_s - 1
+
+
+def test_whether_a_process_waits_for_a_processor_is_asked_of_the_kernel():
+    process = DeviceProcess(Place("a"))
+    try:
+        wait(lambda: process.beats > 1)
+        os.kill(process.pid, signal.SIGSTOP)
+        wait(lambda: not process.wants_processor())  # stopped: it wants nothing
+        assert not process.wants_processor()
+    finally:
+        process.close()
+    assert not process.wants_processor()  # it is no more
