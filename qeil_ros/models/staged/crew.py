@@ -22,14 +22,14 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..schema import ModelError
 from .chain import check_image
+from .crew_types import AtOnce, Fault, Health, Member, NoDevice, Slot, Timing, held
 from .memory import Region, Spec
 from .place import Place
 from .process import DeviceProcess, Loaded, Lost, StageError, specs
@@ -43,89 +43,6 @@ _FREE_ROOM = 16
 _FREE_BYTES = 1 << 16
 _STARVED = 10.0
 """A process that only waits for a processor may be silent for so many times longer."""
-
-
-class NoDevice(ModelError):
-    """No device that holds a section was in service while a request waited for one."""
-
-
-class Health(Protocol):
-    """Who decides when a device may return and with how much of its capacity: `safety.health.Health` does."""
-
-    def fault(self, name: str, reason: str, now_s: float) -> None: ...
-    def may_return(self, name: str, now_s: float) -> bool: ...
-    def back(self, name: str, now_s: float) -> bool: ...
-    def share(self, name: str, now_s: float) -> float: ...
-
-
-class AtOnce:
-    """A device returns as soon as it works again, wholly."""
-
-    def fault(self, name: str, reason: str, now_s: float) -> None:
-        """Changes nothing here."""
-
-    def may_return(self, name: str, now_s: float) -> bool:
-        return True
-
-    def back(self, name: str, now_s: float) -> bool:
-        return True
-
-    def share(self, name: str, now_s: float) -> float:
-        return 1.0
-
-
-@dataclass(frozen=True)
-class Timing:
-    """
-    Attributes:
-        look_s, silent_s: how often signs of life are looked for [s]; how long none is a fault [s]. A pause of
-            this process itself counts as two looks at most.
-        slower, overdue_s: an answer is late after `slower` times what its section took, and `overdue_s` [s].
-        retry_s: between attempts to start a process that does not start [s].
-        patience_s: how long a request waits for a device where none is in service [s].
-    """
-
-    look_s: float = 0.015
-    silent_s: float = 0.055
-    slower: float = 2.0
-    overdue_s: float = 0.06
-    retry_s: float = 1.0
-    patience_s: float = 5.0
-
-    def __post_init__(self) -> None:
-        times = self.look_s, self.silent_s, self.overdue_s, self.retry_s
-        if min(times) <= 0 or self.slower < 1 or self.patience_s < 0:
-            raise ValueError(f"times that make no sense: {self}")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A device that failed. `at_s`: when that was noticed, monotonic [s]."""
-
-    place: str
-    reason: str
-    at_s: float
-
-
-@dataclass
-class _Member:
-    """A place and its process; None: it is out of service."""
-
-    place: Place
-    held: tuple[int, ...]
-    process: DeviceProcess | None = None
-    regions: dict[tuple[int, int], tuple[int, Region]] = field(default_factory=dict)
-    credit: float = 0.0
-    silent_s: float = 0.0
-    beats: int = -1
-
-
-@dataclass
-class _Slot:
-    number: int
-    name: int
-    region: Region
-    image: NDArray[Any]
 
 
 class Crew:
@@ -168,14 +85,14 @@ class Crew:
         self._generation = 0
         self._depth = depth
         self._inputs: list[Spec] = [Spec(program.input_shape, program.input_dtype)]
-        held = _held(program, len(places), room_bytes)
-        self._members = [_Member(place, held[i]) for i, place in enumerate(places)]
-        self.alone = [k for k in range(len(program.sections)) if sum(k in h for h in held) == 1]
+        kept = held(program, len(places), room_bytes)
+        self._members = [Member(place, kept[i]) for i, place in enumerate(places)]
+        self.alone = [k for k in range(len(program.sections)) if sum(k in h for h in kept) == 1]
         self.latest: list[tuple[int, float]] = [(-1, 0.0)] * len(program.sections)
-        self._slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
+        self._slots: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         for number in range(depth):
             region = Region.for_tensors(self._inputs)
-            self._slots.put(_Slot(number, next(self._names), region, region.arrays(self._inputs)[0]))
+            self._slots.put(Slot(number, next(self._names), region, region.arrays(self._inputs)[0]))
         self._threads: list[threading.Thread] = []
         try:
             self._start()
@@ -346,7 +263,7 @@ class Crew:
         for index in absent:
             self._spawn(lambda i=index: self._mend(i), "mend")
 
-    def _complete(self, process: DeviceProcess, member: _Member) -> None:
+    def _complete(self, process: DeviceProcess, member: Member) -> None:
         for number in member.held:
             if number not in process.loaded:
                 self._load(process, number)
@@ -361,7 +278,7 @@ class Crew:
             )
         return loaded
 
-    def _enter(self, member: _Member, process: DeviceProcess) -> None:
+    def _enter(self, member: Member, process: DeviceProcess) -> None:
         """Regions of its own for a process, and into service with it."""
         regions = {}
         for number in member.held:
@@ -449,7 +366,7 @@ class Crew:
                 elif due:
                     self._listen(index, member, process, min(passed_s, 2 * self.timing.look_s))
 
-    def _listen(self, index: int, member: _Member, process: DeviceProcess, passed_s: float) -> None:
+    def _listen(self, index: int, member: Member, process: DeviceProcess, passed_s: float) -> None:
         beats = process.beats
         member.silent_s = member.silent_s + passed_s if beats == member.beats else 0.0
         member.beats = beats
@@ -479,19 +396,3 @@ class Crew:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _held(program: Program, places: int, room_bytes: Sequence[float]) -> list[tuple[int, ...]]:
-    """For each place the sections it holds: its own, then the others while there is room."""
-    found = []
-    for place in range(places):
-        own = [k for k, section in enumerate(program.sections) if section.place == place]
-        room = float(room_bytes[place]) if room_bytes else float("inf")
-        room -= sum(len(program.sections[k].model) for k in own)
-        for k in reversed(range(len(program.sections))):
-            size = len(program.sections[k].model)
-            if k not in own and size <= room:
-                own.append(k)
-                room -= size
-        found.append(tuple(sorted(own)))
-    return found
