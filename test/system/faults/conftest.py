@@ -103,7 +103,7 @@ class Ground:
         return judged
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     folder = tmp_path_factory.mktemp("faults")
     board = Board(folder / "board")
