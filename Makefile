@@ -25,7 +25,10 @@ lint: $(VENV)/.installed-dev ## ruff, mypy and the import contract
 	$(BIN)/lint-imports
 
 # What needs no graph of processes runs beside what does: nearly half the time on two cores.
-APART = test/models test/codec test/planning
+GRAPHS = test/test_bench_failover.py test/test_bench_impair.py test/test_bench_impair_kernel.py \
+         test/test_docs.py test/test_package.py
+APART = test/cli test/codec test/models test/planning test/platform test/safety test/tools \
+        $(filter-out $(GRAPHS),$(wildcard test/test_*.py))
 REST = $(addprefix --ignore=,$(APART))
 
 check: $(VENV)/.installed-dev ## The tests alone; make check ARGS="test/codec -x" for some of them
@@ -36,7 +39,7 @@ else
 	$(BIN)/python -m pytest -q $(APART) > build/test-apart.log 2>&1 & apart=$$!; \
 	status=0; $(BIN)/python -m pytest $(REST) || status=$$?; \
 	wait $$apart || status=$$?; \
-	echo "$(APART), side by side with the others:"; cat build/test-apart.log; exit $$status
+	echo "side by side with these:"; cat build/test-apart.log; exit $$status
 endif
 
 bench: $(VENV)/.installed-dev ## Run every benchmark in full and record the results in bench/results

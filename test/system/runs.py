@@ -26,12 +26,13 @@ class DemoRun:
 def patient_config(path: Path, **encoder: Any) -> Path:
     """Writes the shipped configuration of the robot with a long deadline and with `encoder`'s parameters.
 
-    Every frame is encoded even where the supervisor is silent: one that got no processor for a second
-    shall not decide what a test sees.
+    Every frame is encoded even where the supervisor is silent, and with all its bits after the link was down:
+    a process that got no processor for a second shall not decide what a test sees.
     """
     config = yaml.safe_load((REPO / "config" / "robot.yaml").read_text())
     parameters = config["/**/encoder"]["ros__parameters"]
     parameters.update(deadline_s=PATIENT_DEADLINE_S, safe_rate_hz=0.0, **encoder)
+    config["/**/supervisor"]["ros__parameters"]["recovery_share"] = 1.0
     path.write_text(yaml.safe_dump(config))
     return path
 
