@@ -36,8 +36,8 @@ _HEALTHY, _DEGRADED = 12, 6
 _RETURN = HealthConfig(
     quarantine_s=0.1, longest_s=0.1, recovery_share=0.5, recovery_stage_s=0.05, recovery_ramp_s=0.05
 )
-"""A tenth of the quarantine that devices have otherwise, and just as long after every fault: a thousand faults
-take their time. The requests after a fault are over before the process starts anew, which takes a core."""
+"""A tenth of the quarantine that devices have otherwise, after every fault: a thousand take their time. The
+requests after a fault are over before the process starts anew, which takes a core."""
 _WAIT_S = 30.0
 
 
