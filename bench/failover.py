@@ -20,6 +20,7 @@ from .harness import Report, Result, at_most, figure, input_file, median, percen
 from .progress import stage
 from .robot_log import LOCAL, NONE, OFFBOARD, CutOutcome, Promises, RobotLog, outcomes, promises
 from .ros import BenchError
+from .stolen import Stolen, overlaps
 from .watch import Watch, recording
 
 DESCRIPTION = "frames answered by their deadline through cuts, killed servers, weak links and heat"
@@ -50,12 +51,14 @@ def run(quick: bool) -> Report:
                 _wait_until_well(fleet, watch)
             with stage(f"{cuts} cuts") as tell:
                 start_s = time.monotonic()
-                cutters = cut_all(fleet, watch, share_out(cuts, names, SEED), tell)
-                end_s = time.monotonic()
-            time.sleep(2 * DEADLINE_S)  # the last frames have their time
+                with Stolen() as stolen:
+                    cutters = cut_all(fleet, watch, share_out(cuts, names, SEED), tell)
+                    end_s = time.monotonic()
+                    time.sleep(2 * DEADLINE_S)  # the last frames have their time
         with watch.lock:
             judged = [_judge(watch.logs[c.robot], c, start_s, end_s) for c in cutters]
-        results += _cut_results(judged)
+            results += _cut_results(judged)
+            results += _unstolen([watch.logs[c.robot] for c in cutters], judged, stolen, start_s, end_s)
         with stage("weak links"):
             results += failover_link.results(fleet, jpegs, DEADLINE_S, quick)
     results += [*calm, *heat]
@@ -150,3 +153,29 @@ def _cut_results(judged: Sequence[Judged]) -> Iterator[Result]:
     yield at_most("back_slowest", max(back_s, default=math.nan), "s", MOST_BACK_S)
     yield at_most("flaps", float(sum(o.flaps for o in every)), "", 0)
     yield figure("strays", float(sum(o.strays for o in every)), "changes")
+
+
+def _unstolen(
+    logs: Sequence[RobotLog], judged: Sequence[Judged], stolen: Stolen, start_s: float, end_s: float
+) -> Iterator[Result]:
+    """What is left of the broken promises without those that fell into time stolen from a virtual machine."""
+    windows = stolen.windows()
+    firsts = [
+        (frame, frame.answers[0])
+        for log in logs
+        for frame in log.frames.values()
+        if start_s <= frame.published_s < end_s and frame.answers
+    ]
+    late = [(f, a) for f, a in firsts if a.seen_s - f.published_s > DEADLINE_S]
+    none = [(f, a) for f, a in firsts if a.source == NONE]
+    every = [outcome for _, outcomes_ in judged for outcome in outcomes_]
+    slow = [o for o in every if o.back_s > MOST_BACK_S]
+    flaps = [o for o in every if o.flaps]
+    yield figure("stolen_time", stolen.share, "share")
+    yield figure("stolen_pieces", float(len(windows)), "")
+    for name, pairs in (("late", late), ("no_answer", none)):
+        left = sum(not overlaps(windows, frame.published_s, answer.seen_s) for frame, answer in pairs)
+        yield figure(f"{name}_unstolen", float(left), "frames")
+    for name, chosen in (("back_slow", slow), ("flaps", flaps)):
+        left = sum(not overlaps(windows, o.cut.start_s, o.cut.carries_s + o.back_s) for o in chosen)
+        yield figure(f"{name}_unstolen", float(left), "cuts")
