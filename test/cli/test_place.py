@@ -93,7 +93,16 @@ def test_a_run_in_processes_beside_its_prediction(model, capsys):
 
 
 def test_a_run_in_one_process(capsys):
-    places = ["--devices", "a=onnxruntime", "--devices", "b=onnxruntime", "--power", "a=300", "--power", "b=2"]
+    places = [
+        "--devices",
+        "a=onnxruntime",
+        "--devices",
+        "b=onnxruntime",
+        "--power",
+        "a=300",
+        "--power",
+        "b=2",
+    ]
     code, found = told(capsys, "tabletop", *places, "--run", "--in-process", "--frames", "5")
     assert code == 0 and found["energy_unit"] == "J" and found["run"]["relative_difference"] < 1e-5
     assert {row["device"] for row in found["sections"]} == {"b"}  # as fast, for less
