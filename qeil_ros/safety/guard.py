@@ -277,11 +277,14 @@ class Guard:
 
 
 def _scaled(point: OperatingPoint, share: float, full_hz: float, bits_share: float) -> OperatingPoint:
-    """The point with at most a share of the full rate, and of its bits where it goes over the link."""
+    """The point with at most a share of the full rate, and of its bits where it goes over the link.
+
+    Bits that are the model's own (0) stay: how many these are is not known here, and fewer cost answers.
+    """
     if share < 1.0:
         point = replace(point, rate_hz=at_most(point.rate_hz, share * full_hz))
-    if bits_share < 1.0 and point.route == Route.OFFBOARD:
-        bits = max(1, math.floor(bits_share * (point.feature_bits or 8)))
+    if bits_share < 1.0 and point.route == Route.OFFBOARD and point.feature_bits:
+        bits = max(1, math.floor(bits_share * point.feature_bits))
         point = replace(point, feature_bits=at_most(point.feature_bits, bits))
     return point
 

@@ -149,6 +149,14 @@ class TestGuard:
         assert offboard[0] == 4 and offboard == sorted(offboard) and offboard[-1] == 8
         assert {rate for _, _, rate in bits} == {30.0}, "every frame is still answered"
 
+    def test_a_recovered_link_does_not_change_the_bits_that_a_model_wants_by_itself(self):
+        guard = self.guard(link_dwell_s=0.2, recovery_stage_s=1.0, recovery_ramp_s=1.0)
+        asked = OperatingPoint(feature_bits=0, rate_hz=30.0)
+        self.step(guard, 0.0, temperature(40.0), link=Link.DOWN, asked=asked)
+        points = [self.step(guard, 0.1 * i, temperature(40.0), asked=asked).point for i in range(1, 40)]
+        assert Route.OFFBOARD in {point.route for point in points}
+        assert {point.feature_bits for point in points} == {0}, "four could be more than it wants"
+
     def test_operator_can_pin_and_lift(self):
         guard = self.guard()
         guard.pin(Mode.CONSTRAINED, "trials")
