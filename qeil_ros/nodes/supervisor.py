@@ -80,6 +80,7 @@ class SupervisorNode(ManagedNode):
         """What one activation knows of the world before it has heard anything."""
         self._fallback: tuple[float, Any] = (-math.inf, None)
         self._distortion = (-math.inf, math.nan)
+        self._model_bits = 0  # what the model wants by itself; 0: not seen yet
         self._health = HealthReport()
         self._live: LivePlan | None = None
         self._planned = (-math.inf, Link.UNKNOWN)
@@ -212,6 +213,9 @@ class SupervisorNode(ManagedNode):
             return  # a callback that was already on its way when the node was deactivated
         now_s = arrival_s(info)
         self._fallback = now_s, message
+        said = self._point[1]
+        if said is not None and not said.feature_bits and message.feature_bits:
+            self._model_bits = message.feature_bits
         if self._log is not None:
             self._log.add("fallback/status", message)
         if self._live is not None and Link.UNKNOWN <= message.link <= Link.DOWN:
@@ -262,7 +266,7 @@ class SupervisorNode(ManagedNode):
             self.reconfigure()
         link, reason, fallback = self._link(now_s)
         self._replan(link, fallback, now_s)
-        verdict = guard.step(self._asked(), sample.readings, link, reason, now_s)
+        verdict = guard.step(self._asked(), sample.readings, link, reason, now_s, self._model_bits)
         self._set_clock(verdict.point)
         self._view = View(
             verdict=verdict,

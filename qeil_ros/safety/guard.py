@@ -180,9 +180,17 @@ class Guard:
         link: Link,
         link_reason: str,
         now_s: float,
+        model_bits: int = 0,
     ) -> Verdict:
-        """The point that is permitted instead of the one `asked` for, given a sample taken at `now_s`."""
+        """The point that is permitted instead of the one `asked` for, given a sample taken at `now_s`.
+
+        Args:
+            model_bits: what 0 bits per feature value come to with the model that runs; 0: not known.
+        """
         config = self._config
+        caps = config.caps
+        if not asked.feature_bits and model_bits:  # a cap is no reason to send more than the model wants
+            caps = replace(caps, degraded_feature_bits=min(caps.degraded_feature_bits, model_bits))
         passed_s = 0.0 if self._before is None else now_s - self._before[0]
         power = total_power(sample, config.power_pattern)
         self._energy.add(power)
@@ -201,7 +209,7 @@ class Guard:
         strategies = availability(decision.level, decision.link, config.offered, decision.least_route)
         strategy = choose(asked_strategy(asked, config.server_split), strategies)
         wanted = apply(asked, strategy, config.server_split, config.caps.throttle_rate_hz)
-        wanted = restrict(wanted, decision, config.caps)
+        wanted = restrict(wanted, decision, caps)
         wanted = _scaled(wanted, min(share, ramp), full_hz, link_ramp)
         point, reasons = permit(wanted, readings, config.limits, config.caps)
         self._applied = 0.0 if point.route == Route.HOLD else min(1.0, (point.rate_hz or full_hz) / full_hz)

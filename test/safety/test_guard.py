@@ -157,6 +157,14 @@ class TestGuard:
         assert Route.OFFBOARD in {point.route for point in points}
         assert {point.feature_bits for point in points} == {0}, "four could be more than it wants"
 
+    @pytest.mark.parametrize(
+        ("asked_bits", "model_bits", "given"), [(0, 3, 3), (0, 8, 4), (0, 0, 4), (8, 3, 4)]
+    )
+    def test_a_doubtful_link_never_raises_the_bits(self, asked_bits, model_bits, given):
+        asked = OperatingPoint(feature_bits=asked_bits, rate_hz=30.0)
+        verdict = self.guard().step(asked, [temperature(40.0)], Link.DEGRADED, "loss", 0.0, model_bits)
+        assert verdict.point.feature_bits == given
+
     def test_operator_can_pin_and_lift(self):
         guard = self.guard()
         guard.pin(Mode.CONSTRAINED, "trials")
