@@ -18,7 +18,18 @@ from .failover_cuts import KINDS, LEAST_CUT_S, MOST_CUT_S, Cutter, cut_all, shar
 from .fleet import Fleet, Robot
 from .harness import Report, Result, at_most, figure, input_file, median, percentile
 from .progress import stage
-from .robot_log import LOCAL, NONE, OFFBOARD, CutOutcome, Promises, RobotLog, outcomes, promises
+from .robot_log import (
+    LOCAL,
+    NONE,
+    OFFBOARD,
+    CutOutcome,
+    Promises,
+    RobotLog,
+    first_answers,
+    is_late,
+    outcomes,
+    promises,
+)
 from .ros import BenchError
 from .stolen import Stolen, overlaps
 from .watch import Watch, recording
@@ -160,13 +171,8 @@ def _unstolen(
 ) -> Iterator[Result]:
     """What is left of the broken promises without those that fell into time stolen from a virtual machine."""
     windows = stolen.windows()
-    firsts = [
-        (frame, frame.answers[0])
-        for log in logs
-        for frame in log.frames.values()
-        if start_s <= frame.published_s < end_s and frame.answers
-    ]
-    late = [(f, a) for f, a in firsts if a.seen_s - f.published_s > DEADLINE_S]
+    firsts = first_answers(frame for log in logs for frame in log.images(start_s, end_s))
+    late = [(f, a) for f, a in firsts if is_late(f, a, DEADLINE_S)]
     none = [(f, a) for f, a in firsts if a.source == NONE]
     every = [outcome for _, outcomes_ in judged for outcome in outcomes_]
     slow = [o for o in every if o.back_s > MOST_BACK_S]

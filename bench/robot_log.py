@@ -20,6 +20,8 @@ __all__ = [
     "Frame",
     "Promises",
     "RobotLog",
+    "first_answers",
+    "is_late",
     "outcome",
     "outcomes",
     "promises",
@@ -97,6 +99,10 @@ class RobotLog:
         frame.answers.append(answer)
         self.answers.append(answer)
 
+    def images(self, since_s: float, until_s: float) -> list[Frame]:
+        """Those published from `since_s` on and before `until_s` [s]."""
+        return [frame for frame in self.frames.values() if since_s <= frame.published_s < until_s]
+
     def newest_sources(self, count: int) -> list[int]:
         return [answer.source for answer in self.answers[-count:]]
 
@@ -134,22 +140,32 @@ class Promises:
 
 def promises(log: RobotLog, deadline_s: float, since_s: float, until_s: float) -> Promises:
     """Judges the images published from `since_s` on and before `until_s` [s]."""
-    images = [frame for frame in log.frames.values() if since_s <= frame.published_s < until_s]
+    images = log.images(since_s, until_s)
     frames = [frame for frame in images if frame.features_s is not None or frame.answers]
-    firsts = [(frame, frame.answers[0]) for frame in frames if frame.answers]
+    firsts = first_answers(images)
     stamps = {frame.stamp_ns for frame in images}
     return Promises(
         images=len(images),
         frames=len(frames),
         unanswered=len(frames) - len(firsts),
         duplicates=sum(len(frame.answers) - 1 for frame, _ in firsts),
-        late=sum(answer.seen_s - frame.published_s > deadline_s for frame, answer in firsts),
+        late=sum(is_late(frame, answer, deadline_s) for frame, answer in firsts),
         late_by_own_clock=sum(answer.total_s > deadline_s for _, answer in firsts),
         stale=_stale(answer for answer in log.answers if answer.stamp_ns in stamps),
         strangers=sum(since_s <= seen_s < until_s for seen_s in log.strangers),
         by_source=dict(Counter(answer.source for _, answer in firsts)),
         slowest_s=max((answer.seen_s - frame.published_s for frame, answer in firsts), default=math.nan),
     )
+
+
+def first_answers(images: Iterable[Frame]) -> list[tuple[Frame, Answer]]:
+    """The images that were answered, each with its first answer."""
+    return [(frame, frame.answers[0]) for frame in images if frame.answers]
+
+
+def is_late(frame: Frame, answer: Answer, deadline_s: float) -> bool:
+    """Whether the answer was seen later than the deadline after its image was published."""
+    return answer.seen_s - frame.published_s > deadline_s
 
 
 def _stale(answers: Iterable[Answer]) -> int:

@@ -293,7 +293,7 @@ def _scaled(point: OperatingPoint, share: float, full_hz: float, bits_share: flo
         point = replace(point, rate_hz=at_most(point.rate_hz, share * full_hz))
     if bits_share < 1.0 and point.route == Route.OFFBOARD and point.feature_bits:
         bits = max(1, math.floor(bits_share * point.feature_bits))
-        point = replace(point, feature_bits=at_most(point.feature_bits, bits))
+        point = replace(point, feature_bits=bits)
     return point
 
 

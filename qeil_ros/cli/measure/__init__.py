@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import CliError
+from ..power_options import CoreW, IdleW, ProcfsRoot
 
 if TYPE_CHECKING:
     from qeil_ros.platform import PowerModel
@@ -40,17 +41,13 @@ def measure(
     temperature: Annotated[float, typer.Option(help="samples are drawn at")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="of questions, samples and random weights")] = 0,
     threads: Annotated[int, typer.Option(min=1, max=256, help="of one operator")] = 1,
-    idle_w: Annotated[
-        float, typer.Option(min=0, help="power of the idle machine [W], where nothing measures it")
-    ] = 0.0,
-    core_w: Annotated[
-        float, typer.Option(min=0, help="power that a busy core adds [W], where nothing measures it")
-    ] = 0.0,
+    idle_w: IdleW = 0.0,
+    core_w: CoreW = 0.0,
     json_file: Annotated[
         str, typer.Option("--json", metavar="FILE|-", help="the rows as JSON too; -: print them")
     ] = "",
     sysfs_root: Annotated[str, typer.Option(help="where to look for power")] = "/sys",
-    procfs_root: Annotated[str, typer.Option(help="where to look for processor use")] = "/proc",
+    procfs_root: ProcfsRoot = "/proc",
 ) -> None:
     """Measure how coverage, energy and time grow with the model's size, the samples and their tokens.
 

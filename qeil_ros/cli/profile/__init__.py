@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import CliError
+from ..power_options import CoreW, IdleW, ProcfsRoot
 
 if TYPE_CHECKING:
     from qeil_ros.planning.device import Device, ModelTimes
@@ -47,12 +48,8 @@ def profile(
             show_default="scenes for the model `tabletop`, else noise",
         ),
     ] = "",
-    idle_w: Annotated[
-        float, typer.Option(min=0, help="power of the idle machine [W], where nothing measures it")
-    ] = 0.0,
-    core_w: Annotated[
-        float, typer.Option(min=0, help="power that a busy core adds [W], where nothing measures it")
-    ] = 0.0,
+    idle_w: IdleW = 0.0,
+    core_w: CoreW = 0.0,
     clocks: Annotated[
         bool,
         typer.Option(
@@ -65,7 +62,7 @@ def profile(
         str, typer.Option("--json", metavar="FILE|-", help="write the figures there as JSON; -: print it")
     ] = "",
     sysfs_root: Annotated[str, typer.Option(help="where to look for power and clocks")] = "/sys",
-    procfs_root: Annotated[str, typer.Option(help="where to look for processor use")] = "/proc",
+    procfs_root: ProcfsRoot = "/proc",
 ) -> None:
     """Measure how fast this machine runs a model, and what power that takes, for `qeil plan`.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..sampling import draw_tokens
 from .decoder import Cache, Decoder
 from .questions import BLANK, END, Questions
 
@@ -64,7 +65,7 @@ def draw(
     given = np.full((len(logits), tokens), BLANK, np.int64)
     going = np.arange(len(logits))
     for at in range(tokens):
-        chosen = _choose(logits, rng, temperature)
+        chosen = draw_tokens(logits, temperature, rng)
         given[going, at] = chosen
         still = chosen != END
         if not still.any() or at == tokens - 1:
@@ -99,9 +100,4 @@ def _sample(
     decoder: Decoder, logits: Any, cache: Cache, tokens: int, rng: np.random.Generator, temperature: float
 ) -> None:
     for _ in range(tokens):
-        logits, cache = decoder.read(_choose(logits, rng, temperature)[:, None], cache)
-
-
-def _choose(logits: NDArray[np.float32], rng: np.random.Generator, temperature: float) -> Tokens:
-    """A token of each row [B], by the Gumbel-max trick."""
-    return np.asarray((logits / temperature + rng.gumbel(size=logits.shape)).argmax(axis=1), np.int64)
+        logits, cache = decoder.read(draw_tokens(logits, temperature, rng)[:, None], cache)
