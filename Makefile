@@ -27,7 +27,7 @@ lint: $(VENV)/.installed-dev ## ruff, mypy and the import contract
 # What needs no graph of processes runs beside what does: nearly half the time on two cores.
 GRAPHS = test/test_bench_failover.py test/test_bench_impair.py test/test_bench_impair_kernel.py \
          test/test_docs.py test/test_package.py
-APART = test/cli test/codec test/models test/planning test/platform test/safety test/tools \
+APART = test/cli test/codec test/models test/planning test/platform test/safety \
         $(filter-out $(GRAPHS),$(wildcard test/test_*.py))
 REST = $(addprefix --ignore=,$(APART))
 
