@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ from .harness import Report, Result, against, at_most, figure, input_file, media
 
 DESCRIPTION = "a network in stages on two runtimes: difference, overhead, prediction"
 
-FILE = "squeezenet_v1.1.onnx"
+FILES = {"SqueezeNet": "squeezenet_v1.1.onnx", "MobileNet v2, int8": "mobilenet_v2_1.0_224_quant.onnx"}
+FILE = FILES["SqueezeNet"]
 MOST_DIFFERENCE = 1e-4
 """Of the largest value: two runtimes sum in another order."""
 MOST_OVERHEAD = 0.05
@@ -75,23 +76,18 @@ def places(runtimes: Sequence[str] = ("onnxruntime", "openvino")) -> list[Place]
 
 
 def run(quick: bool) -> Report:
-    """Both halves of the study; the file of the network must be there."""
-    path = data_dir() / "weights" / FILE
-    network = Network.load(path)
+    """Both halves of the study for each network; the files must be there."""
     images, rounds = (4, 60) if quick else (32, 1000)
-    here = measured(network.graph, network.shapes, network.chain, places(), trials=15 if quick else 101)
-    results = [
-        *same_process(network, rounds),
-        *two_backends(network, here, images, rounds),
-    ]
-    config = {
-        "quick": quick,
-        "rounds": rounds,
-        "images": images,
-        "blocks": len(network.chain),
-        "places": [place.name for place in places()],
-    }
-    return Report("staging", config, [input_file(path)], results)
+    files = {name: data_dir() / "weights" / file for name, file in FILES.items()}
+    results: list[Result] = []
+    config = {"quick": quick, "rounds": rounds, "images": images, "places": [each.name for each in places()]}
+    for name, path in files.items():
+        network = Network.load(path)
+        here = measured(network.graph, network.shapes, network.chain, places(), trials=15 if quick else 101)
+        found = [*same_process(network, rounds), *two_backends(network, here, images, rounds)]
+        results += [replace(result, name=f"{name}, {result.name}") for result in found]
+        config[f"{name}: blocks"] = len(network.chain)
+    return Report("staging", config, [input_file(path) for path in files.values()], results)
 
 
 def same_process(network: Network, rounds: int) -> list[Result]:
@@ -107,10 +103,10 @@ def same_process(network: Network, rounds: int) -> list[Result]:
     )
     overhead = median(a / b for a, b in zip(cut_s, whole_s, strict=True)) - 1
     return [
-        at_most("one process, one runtime: largest difference", _worst(chain.run(image), expected), "", 1e-6),
-        figure("one process, one runtime: latency", 1e3 * median(cut_s), "ms"),
-        figure("uncut, onnxruntime: latency", 1e3 * median(whole_s), "ms"),
-        at_most("one process, one runtime: overhead over the uncut network", 100 * overhead, "%", 5.0),
+        at_most("one process: largest difference", _worst(chain.run(image), expected), "", 1e-6),
+        figure("one process: latency", 1e3 * median(cut_s), "ms"),
+        figure("uncut: latency", 1e3 * median(whole_s), "ms"),
+        at_most("one process: overhead over the uncut network", 100 * overhead, "%", 100 * MOST_OVERHEAD),
     ]
 
 
@@ -118,7 +114,8 @@ def two_backends(network: Network, here: Here, images: int, rounds: int) -> list
     """The halves on two runtimes, each in its process.
 
     The overhead is what a frame takes over what its sections take by themselves: there is no uncut network
-    on two runtimes to compare with.
+    on two runtimes to compare with. Writing the image where the first section reads it is no part of that:
+    an uncut network's image has to be written, too.
     """
     assignment = network.halves()
     predicted_s = here.problem.outcome([assignment]).latency_s
@@ -130,14 +127,23 @@ def two_backends(network: Network, here: Here, images: int, rounds: int) -> list
             expected = whole.run_all({network.graph.image: image}, network.graph.outputs)
             worst = max(worst, _worst(staged.run(image), expected))
             largest = max(largest, max(float(np.abs(array).max()) for array in expected))
+        image, written_s = network.image(0), [0.0]
+
+        def write(target: NDArray[Any]) -> None:
+            np.copyto(target, image)
+            written_s[0] = time.perf_counter()
+
         overheads: list[float] = []
+        added: list[float] = []
         taken: list[float] = []
         for _ in range(rounds):
             start_s = time.perf_counter()
-            staged.run(image)
-            taken.append(time.perf_counter() - start_s)
+            staged.run(write)
+            end_s = time.perf_counter()
+            taken.append(end_s - start_s)
             alone_s = sum(seconds for _, seconds in staged.crew.latest)
-            overheads.append(taken[-1] / alone_s - 1)
+            added.append(end_s - written_s[0] - alone_s)
+            overheads.append(added[-1] / alone_s)
         faults = len(staged.faults)
     latency_s = median(taken)
     return [
@@ -149,6 +155,7 @@ def two_backends(network: Network, here: Here, images: int, rounds: int) -> list
             "two runtimes: overhead over their sections", 100 * median(overheads), "%", 100 * MOST_OVERHEAD
         ),
         figure("two runtimes: overhead, p99", 100 * percentile(overheads, 99), "%"),
+        figure("two runtimes: overhead, median", 1e3 * median(added), "ms"),
         against(
             "two runtimes: latency",
             1e3 * latency_s,

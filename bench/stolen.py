@@ -55,9 +55,9 @@ class Stolen:
         passed_s = (end_s - start_s) * max(1, len(newest))
         return _seconds(sum(newest) - sum(first)) / passed_s if passed_s > 0 else float("nan")
 
-    def windows(self) -> list[tuple[float, float]]:
-        """Spans [s] of at most `WITHIN_S` in which one processor lost `LEAST_S` or more, those that touch
-        joined, in order."""
+    def windows(self, least_s: float = LEAST_S) -> list[tuple[float, float]]:
+        """Spans [s] of at most `WITHIN_S` in which one processor lost `least_s` or more, those that touch
+        joined, in order. The counters' own step, usually 10 ms, is the least that can be told."""
         found: list[tuple[float, float]] = []
         first = 0
         for now_s, ticks in self._seen:
@@ -65,7 +65,7 @@ class Stolen:
                 first += 1
             before = self._seen[max(0, first - 1)][1]  # the state when the span began
             lost_s = _seconds(max((b - a for a, b in zip(before, ticks, strict=True)), default=0))
-            if lost_s < LEAST_S:
+            if lost_s < least_s:
                 continue
             start_s = self._seen[first][0] - lost_s  # it was lost before it was seen to be
             if found and start_s <= found[-1][1]:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support import REAL_RCLPY, REPO, free_port, start_router
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in its background so, and processes of the tests would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Domains stay below 101: above it DDS implementations run into the ephemeral ports.
 _domains = itertools.cycle(random.SystemRandom().sample(range(1, 101), 100))

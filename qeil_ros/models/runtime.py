@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -55,6 +56,15 @@ class GraphRuntime(Protocol):
     def run(self, feeds: Mapping[str, NDArray[Any]], output: str) -> NDArray[Any]: ...
 
 
+class Bound(Protocol):
+    """Runs a graph from arrays into arrays, in place, again and again.
+
+    `feeds` given with a call are read in the place of those of that name, from that call on.
+    """
+
+    def __call__(self, feeds: Mapping[str, NDArray[Any]] | None = None, /) -> None: ...
+
+
 class Runtime:
     """An onnxruntime session on one model.
 
@@ -63,13 +73,22 @@ class Runtime:
         name: what messages call a serialized model.
         threads: threads for one operator, 1 or more; a session never uses more and never spins.
         device: `cpu`, `cuda`, `tensorrt`, or `auto` for the fastest that this onnxruntime offers.
+        pooled: its intermediate values lie in one pool of memory with those of all other such sessions: where
+            sections of a network run one after another, the next one's lie where the cache holds the last
+            one's. Otherwise it has a pool of its own.
 
     Raises:
         ModelError: the file is no model that onnxruntime can load, or the device is not there.
     """
 
     def __init__(
-        self, model: Path | bytes, *, name: str | Path = "", threads: int = 1, device: str = "cpu"
+        self,
+        model: Path | bytes,
+        *,
+        name: str | Path = "",
+        threads: int = 1,
+        device: str = "cpu",
+        pooled: bool = False,
     ) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -79,6 +98,9 @@ class Runtime:
         # save.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        if pooled:
+            _make_pool()
+            options.add_session_config_entry("session.use_env_allocators", "1")
         self.path = model if isinstance(model, Path) else Path(name)
         source = str(model) if isinstance(model, Path) else model
         try:
@@ -108,23 +130,34 @@ class Runtime:
         results: list[NDArray[Any]] = self._session.run(list(outputs), dict(feeds))
         return results
 
-    def bound(
-        self, feeds: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]
-    ) -> Callable[[], None]:
-        """A call that runs the graph from these arrays into those, in place, again and again.
+    def bound(self, feeds: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> Bound:
+        """A call that runs the graph from these arrays into those.
 
         All must be contiguous, of the graph's types and of the shapes that a run gives.
         """
         binding = self._session.io_binding()
-        for bind, arrays in ((binding.bind_input, feeds), (binding.bind_output, outputs)):
-            for name, array in arrays.items():
-                bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        held = [*feeds.values(), *outputs.values()]  # the binding knows their addresses only
+        held = {**feeds, **outputs}  # the binding knows their addresses only
 
-        def run(_held: object = held) -> None:
+        def bind(to: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
+            for name, array in arrays.items():
+                to(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+
+        def run(feeds: Mapping[str, NDArray[Any]] | None = None, /) -> None:
+            if feeds:
+                bind(binding.bind_input, feeds)
+                held.update(feeds)
             self._session.run_with_iobinding(binding)
 
+        bind(binding.bind_input, feeds)
+        bind(binding.bind_output, outputs)
         return run
+
+
+@cache
+def _make_pool() -> None:
+    """The pool of this process's sessions that share one: onnxruntime has room for one."""
+    where = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(where, None)
 
 
 def named(among: Sequence[TensorInfo], name: str, what: str, path: Path) -> TensorInfo:

@@ -5,7 +5,7 @@ Imported only where that backend is used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .extras import require
-from .runtime import TensorInfo, named
+from .runtime import Bound, TensorInfo, named
 from .schema import ModelError
 
 __all__ = ["OpenVinoRuntime"]
@@ -87,22 +87,26 @@ class OpenVinoRuntime:
         self._request.infer(dict(feeds), share_inputs=True)
         return [np.array(self._request.get_output_tensor(self._ports[name]).data) for name in outputs]
 
-    def bound(
-        self, feeds: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]
-    ) -> Callable[[], None]:
-        """A call that runs the graph from these arrays into those, in place, again and again.
+    def bound(self, feeds: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> Bound:
+        """A call that runs the graph from these arrays into those.
 
         All must be contiguous, of the graph's types and of the shapes that a run gives.
         """
         tensor = require("openvino", extra="openvino").Tensor
         request = self._compiled.create_infer_request()
-        held = {**feeds, **outputs}
-        for name, array in held.items():
-            request.set_tensor(name, tensor(array, shared_memory=True))
+        held: dict[str, NDArray[Any]] = {}
 
-        def run(_held: object = held) -> None:
+        def bind(arrays: Mapping[str, NDArray[Any]]) -> None:
+            for name, array in arrays.items():
+                request.set_tensor(name, tensor(array, shared_memory=True))
+            held.update(arrays)
+
+        def run(feeds: Mapping[str, NDArray[Any]] | None = None, /) -> None:
+            if feeds:
+                bind(feeds)
             request.infer()
 
+        bind({**feeds, **outputs})
         return run
 
 

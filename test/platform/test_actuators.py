@@ -239,7 +239,8 @@ from qeil_ros.platform import actuators
 for cap in actuators(sys.argv[1]):
     cap.set_hz(1.0)
 print("capped", flush=True)
-time.sleep(60)
+while True:
+    time.sleep(0.1)
 """
 
 

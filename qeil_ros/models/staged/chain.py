@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..runtime import Bound
 from ..schema import ModelError
 from .place import Place, StageRuntime
 from .program import Program
@@ -32,10 +33,10 @@ class Chain:
     def __init__(self, program: Program, places: Sequence[Place]) -> None:
         self.program = program
         self.devices: list[str] = []
-        self._image = np.zeros(program.input_shape, program.input_dtype)
+        self._like = np.zeros(program.input_shape, program.input_dtype)
         self._outputs: list[NDArray[Any]] = []
-        self._steps: list[Callable[[], None]] = []
-        value = self._image
+        self._steps: list[Bound] = []
+        value = self._like
         for section in program.sections:
             runtime = places[section.place].open(section.model, f"section on {places[section.place].name}")
             self.devices.append(runtime.device)
@@ -51,21 +52,27 @@ class Chain:
         self.section_s = [0.0] * len(self._steps)
 
     def run(self, image: NDArray[Any]) -> list[NDArray[Any]]:
-        """The network's outputs, in the graph's order. Raises ModelError for an image of another shape."""
-        check_image(image, self._image)
-        np.copyto(self._image, image)
+        """The network's outputs, in the graph's order. A contiguous image is read in place.
+
+        Raises:
+            ModelError: the image has another shape.
+        """
+        check_image(image, self._like)
+        feeds: Mapping[str, NDArray[Any]] | None
+        feeds = {self.program.sections[0].input: np.ascontiguousarray(image)}
         before_s = time.perf_counter()
         for index, step in enumerate(self._steps):
-            step()
+            step(feeds)
+            feeds = None
             now_s = time.perf_counter()
             self.section_s[index], before_s = now_s - before_s, now_s
         return [array.copy() for array in self._outputs]
 
     def _unbound(
-        self, runtime: StageRuntime, feeds: dict[str, NDArray[Any]], outputs: Sequence[str]
-    ) -> Callable[[], None]:
-        def step() -> None:
-            self._outputs = runtime.run_all(feeds, outputs)
+        self, runtime: StageRuntime, bound: Mapping[str, NDArray[Any]], outputs: Sequence[str]
+    ) -> Bound:
+        def step(feeds: Mapping[str, NDArray[Any]] | None = None, /) -> None:
+            self._outputs = runtime.run_all(feeds or bound, outputs)
 
         return step
 

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from ..schema import ModelError
 from .chain import check_image
-from .crew_types import AtOnce, Fault, Health, Member, NoDevice, Slot, Timing, held
+from .crew_types import AtOnce, Fault, Fill, Health, Member, NoDevice, Slot, Timing, held
 from .memory import Region, Spec
 from .place import Place
 from .process import DeviceProcess, Loaded, Lost, StageError, specs
@@ -103,8 +103,12 @@ class Crew:
 
     # ---------------------------------------------------------------- requests
 
-    def run(self, image: NDArray[Any]) -> list[NDArray[Any]]:
+    def run(self, image: NDArray[Any] | Fill) -> list[NDArray[Any]]:
         """The network's outputs, in the graph's order, whichever devices fail meanwhile.
+
+        Args:
+            image: an array, which is copied; or what writes the image into the array that it is given, which
+                lies where the first device reads: then nothing is copied.
 
         Raises:
             NoDevice: none that could go on came back within `Timing.patience_s`.
@@ -112,8 +116,11 @@ class Crew:
         """
         slot = self._slots.get()
         try:
-            check_image(image, slot.image)
-            np.copyto(slot.image, image)
+            if callable(image):
+                image(slot.image)
+            else:
+                check_image(image, slot.image)
+                np.copyto(slot.image, image)
             admitted = self._admitted()
             source = slot.name, slot.region
             last: tuple[Spec, ...] = ()

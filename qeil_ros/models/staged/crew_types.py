@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,7 +14,10 @@ from .place import Place
 from .process import DeviceProcess
 from .program import Program
 
-__all__ = ["AtOnce", "Fault", "Health", "Member", "NoDevice", "Slot", "Timing", "held"]
+__all__ = ["AtOnce", "Fault", "Fill", "Health", "Member", "NoDevice", "Slot", "Timing", "held"]
+
+Fill = Callable[[NDArray[Any]], object]
+"""Writes an image into the array that it is given."""
 
 
 class NoDevice(ModelError):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from ..runtime import Runtime, TensorInfo
+from ..runtime import Bound, Runtime, TensorInfo
 from ..schema import ModelError
 
 __all__ = ["Place", "StageRuntime"]
@@ -27,9 +27,7 @@ class StageRuntime(Protocol):
 
     def run_all(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[Any]]: ...
 
-    def bound(
-        self, feeds: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]
-    ) -> Callable[[], None]: ...
+    def bound(self, feeds: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> Bound: ...
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,9 @@ class Place:
             from ..runtime_openvino import OpenVinoRuntime
 
             return OpenVinoRuntime(model, name=what, threads=self.thread_count, device=self.device)
-        runtime = Runtime(model, name=what, threads=self.thread_count, device=self.device)
+        runtime = Runtime(
+            model, name=what, threads=self.thread_count, device=self.device, pooled=self.on_processor
+        )
         if not self.on_processor and runtime.device.endswith("CPUExecutionProvider"):
             raise ModelError(
                 f"place {self.name!r}: onnxruntime cannot start on {self.device!r}, it would use the "

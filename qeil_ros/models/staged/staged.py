@@ -12,6 +12,7 @@ from ..graph import Graph
 from ..graph_shapes import Shapes
 from ..stages import Block
 from .crew import Crew, Fault, Health, Timing
+from .crew_types import Fill
 from .place import Place
 from .program import Program, cut
 
@@ -68,7 +69,7 @@ class Staged:
         """Of this placement and those before it, oldest first."""
         return [*self._past, *self._crew.faults]
 
-    def run(self, image: NDArray[Any]) -> list[NDArray[Any]]:
+    def run(self, image: NDArray[Any] | Fill) -> list[NDArray[Any]]:
         """The network's outputs, see `Crew.run`."""
         with self._idle:
             crew = self._crew

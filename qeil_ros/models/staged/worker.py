@@ -14,13 +14,13 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..runtime import Bound
 from ..schema import ModelError
 from .memory import Region, Spec
 from .place import Place, StageRuntime
@@ -42,7 +42,7 @@ class _Held:
     outputs: list[str]
     given: list[Spec]
     fixed: bool
-    calls: dict[tuple[int, int], Callable[[], None]] = field(default_factory=dict)
+    calls: dict[tuple[int, int], Bound] = field(default_factory=dict)
 
 
 class _Worker:
