@@ -21,9 +21,10 @@ def staged(quick: bool) -> Section:
     return Section(
         "staging",
         "A network in stages on two backends",
-        "A published network cut in the middle of its work, each half on a runtime of its own in a process "
-        "of its own, against the uncut network; and cut in the same place within one process. The overhead "
-        "of two backends is what a frame takes over what its sections take by themselves.",
+        "Published networks cut in the middle of their work. On one runtime, in one process: against the "
+        "uncut network. On two runtimes, in one process: against each half run by itself. The same in two "
+        "processes, so that one can fail without the other: over what the halves take in the same frame, "
+        "beside what bare messages take between processes that sleep and are woken as often.",
         results=results,
         not_given=[*missing, "How stages are joined, and what that costs."],
     )

@@ -34,6 +34,7 @@ from .memory import Region, Spec
 from .place import Place
 from .process import DeviceProcess, Loaded, Lost, StageError, specs
 from .program import Program
+from .wire import Message
 
 __all__ = ["Crew", "Fault", "Health", "NoDevice", "Timing"]
 
@@ -154,19 +155,22 @@ class Crew:
                 continue
             for other, refusal in refused.items():  # another one can: then it was the device
                 self._fail(other, self._members[other].process, str(refusal))
+            if isinstance(reply, float):
+                self.latest[number] = index, reply
+                return target, process.loaded[number].outputs
             self.latest[number] = index, float(reply["s"])
-            return target, specs(reply["specs"]) if "specs" in reply else process.loaded[number].outputs
+            return target, specs(reply["specs"])
 
     def _run_on(
         self, process: DeviceProcess, number: int, source: tuple[int, Region], target: tuple[int, Region]
-    ) -> dict[str, Any]:
+    ) -> float | Message:
         with process.lock:
             loaded = process.loaded[number]
             if process.generation != self._generation:
                 process.keep_only(self._alive(), self._generation)
             within_s = self.timing.slower * loaded.typical_s + self.timing.overdue_s
-            reply: dict[str, Any] = process.run(number, source, target, within_s)
-        loaded.took(reply["s"])
+            reply = process.run(number, source, target, within_s)
+        loaded.took(reply if isinstance(reply, float) else reply["s"])
         return reply
 
     def _next(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +16,7 @@ from ..schema import ModelError
 from .memory import Region, Spec
 from .place import Place
 from .program import Section
-from .wire import pair, receive, send, send_run
+from .wire import End, Message
 
 __all__ = ["DeviceProcess", "Loaded", "Lost", "StageError"]
 
@@ -90,7 +89,7 @@ class DeviceProcess:
         self._opened: dict[int, Region] = {}
         self.generation = -1
         self._reason = ""
-        self._end, theirs = pair()
+        self._end, theirs = End.pair()
         root = str(Path(__file__).resolve().parents[3])
         paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
         fds = (theirs.fileno(), self._beat.fd)
@@ -112,7 +111,7 @@ class DeviceProcess:
             "device": place.device,
             "threads": place.thread_count,
         }
-        send(self._end, facts)
+        self._end.send(facts)
         try:
             self.exit_fd = os.pidfd_open(self._process.pid)
         except (OSError, AttributeError):
@@ -170,14 +169,15 @@ class DeviceProcess:
 
     def run(
         self, number: int, source: tuple[int, Region], target: tuple[int, Region], within_s: float
-    ) -> Any:
-        """Runs a section from one region into another; its reply. Raises Lost, StageError."""
+    ) -> float | Message:
+        """Runs a section from one region into another; what it took [s], or a reply with more about its
+        outputs. Raises Lost, StageError."""
         for name, region in (source, target):
             if name not in self._opened:
                 self._tell({"do": "open", "region": name, "size": region.size}, [region.fd])
                 self._opened[name] = region
         try:
-            send_run(self._end, number, source[0], target[0])
+            self._end.send_run(number, source[0], target[0])
         except OSError:
             raise self._lost() from None
         return self._answer(within_s)
@@ -193,7 +193,7 @@ class DeviceProcess:
         """Whoever waits for its answer gets Lost with the first reason given. From any thread."""
         self._reason = self._reason or reason
         with suppress(OSError):  # it is shut already
-            self._end.shutdown(socket.SHUT_RDWR)
+            self._end.shutdown()
         self._process.kill()
 
     def close(self) -> None:
@@ -208,18 +208,20 @@ class DeviceProcess:
 
     def _tell(self, message: dict[str, Any], fds: Iterable[int] = ()) -> None:
         try:
-            send(self._end, message, list(fds))
+            self._end.send(message, list(fds))
         except OSError:
             raise self._lost() from None
 
-    def _ask(self, message: dict[str, Any], within_s: float, fds: Iterable[int] = ()) -> dict[str, Any]:
+    def _ask(self, message: dict[str, Any], within_s: float, fds: Iterable[int] = ()) -> Message:
         self._tell(message, fds)
-        return self._answer(within_s)
+        reply = self._answer(within_s)
+        assert isinstance(reply, dict)  # seconds alone are what `run` is answered
+        return reply
 
-    def _answer(self, within_s: float) -> dict[str, Any]:
-        self._end.settimeout(within_s)
+    def _answer(self, within_s: float) -> float | Message:
         try:
-            found = receive(self._end)
+            self._end.wait_at_most(within_s)
+            found = self._end.receive()
         except TimeoutError:
             self.kill(f"no answer within {1e3 * within_s:.0f} ms")
             raise self._lost() from None
@@ -227,7 +229,9 @@ class DeviceProcess:
             found = None
         if found is None:
             raise self._lost()
-        reply = found[0]
+        reply: float | Message = found[0]
+        if isinstance(reply, float):
+            return reply
         if "error" in reply:
             raise StageError(f"{self.place.name}: {reply['error']}")
         return reply

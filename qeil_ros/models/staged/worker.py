@@ -24,7 +24,7 @@ from ..runtime import Bound
 from ..schema import ModelError
 from .memory import Region, Spec
 from .place import Place, StageRuntime
-from .wire import receive, send, send_seconds
+from .wire import End, Message, Run
 
 __all__ = ["BEAT_S", "main"]
 
@@ -51,11 +51,9 @@ class _Worker:
         self._held: dict[int, _Held] = {}
         self._regions: dict[int, Region] = {}
 
-    def answer(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any] | None:
+    def answer(self, message: Message, fds: list[int]) -> Message | None:
         """None: nothing is to be said."""
         kind = message["do"]
-        if kind == "run":
-            return self._run(message["section"], message["source"], message["target"])
         if kind == "load":
             return self._load(message, fds[0])
         if kind == "open":
@@ -68,7 +66,7 @@ class _Worker:
             return {}
         raise ValueError(f"no such request: {kind!r}")
 
-    def _load(self, message: dict[str, Any], fd: int) -> dict[str, Any]:
+    def _load(self, message: Message, fd: int) -> Message:
         try:
             size = os.fstat(fd).st_size
             with mmap.mmap(fd, size, access=mmap.ACCESS_READ) as file:
@@ -92,7 +90,8 @@ class _Worker:
             "device": runtime.device,
         }
 
-    def _run(self, section: int, source: int, target: int) -> dict[str, Any]:
+    def run(self, section: int, source: int, target: int) -> float | Message:
+        """What it took [s]; more where the outputs' sizes are not known beforehand."""
         held = self._held[section]
         call = held.calls.get((source, target))
         if call is None:
@@ -104,9 +103,9 @@ class _Worker:
             held.calls[source, target] = call
         start_s = time.perf_counter()
         call()
-        return {"s": time.perf_counter() - start_s}
+        return time.perf_counter() - start_s
 
-    def _run_free(self, held: _Held, feeds: dict[str, NDArray[Any]], target: int) -> dict[str, Any]:
+    def _run_free(self, held: _Held, feeds: dict[str, NDArray[Any]], target: int) -> Message:
         start_s = time.perf_counter()
         given = held.runtime.run_all(feeds, held.outputs)
         passed_s = time.perf_counter() - start_s
@@ -134,22 +133,23 @@ def _beat(counters: memoryview) -> None:
         time.sleep(BEAT_S)
 
 
-def serve(end: socket.socket) -> None:
+def serve(end: End) -> None:
     """Until the other end closes: first the place, then requests."""
-    first = receive(end)
+    first = end.receive()
     if first is None:
         return
     place = first[0]
     worker = _Worker(Place(place["name"], place["runtime"], place["device"], (), place["threads"]))
-    while (request := receive(end)) is not None:
+    while (request := end.receive()) is not None:
+        said, fds = request
         try:
-            reply = worker.answer(*request)
+            reply = worker.run(*said) if isinstance(said, Run) else worker.answer(said, fds)
         except Exception as error:  # whatever a driver throws is the crew's to judge, not the end of this
             reply = {"error": f"{type(error).__name__}: {error}"[:_MOST_TEXT]}
-        if reply is not None and reply.keys() == {"s"}:
-            send_seconds(end, reply["s"])
+        if isinstance(reply, float):
+            end.send_seconds(reply)
         elif reply is not None:
-            send(end, reply)
+            end.send(reply)
 
 
 def main(words: list[str]) -> None:
@@ -159,7 +159,7 @@ def main(words: list[str]) -> None:
     threading.Thread(target=_beat, args=(beat.counters(),), daemon=True).start()
     with socket.socket(fileno=int(words[0])) as end:
         try:
-            serve(end)
+            serve(End(end))
         except (BrokenPipeError, ConnectionResetError):
             return  # the crew has gone
 

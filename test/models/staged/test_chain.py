@@ -56,7 +56,18 @@ def test_two_runtimes_join_in_place(network):
     assignment = [i % 2 for i in range(len(network.chain))]
     chain = Chain(program(network, assignment), [ORT, Place("b", "openvino")])
     assert network.right(chain.run(network.image))
+    other_first = Chain(program(network, [1 - place for place in assignment]), [ORT, Place("b", "openvino")])
+    for image in (network.image, network.image.copy()):
+        assert network.right(other_first.run(image))
     assert {device.split()[0] for device in chain.devices} == {"onnxruntime", "openvino"}
+
+
+def test_an_image_is_read_wherever_it_lies(network):
+    chain = Chain(program(network, network.halves()), [ORT, OTHER])
+    strided = np.repeat(network.image, 2, axis=-1)[..., ::2]
+    assert not strided.flags.c_contiguous
+    for image in (network.image, strided, network.image.copy()):
+        assert network.right(chain.run(image))
 
 
 def test_results_are_the_callers(network):

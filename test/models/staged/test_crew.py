@@ -62,6 +62,7 @@ def test_a_crew_loses_a_device_in_every_way_and_answers(network):
         assert network.right(crew.run(network.image))
         assert [place for place, _ in crew.latest] == [0, 1] and crew.alone == []
         assert all(seconds > 0 for seconds in crew.section_s)
+        assert network.right(crew.run(lambda image: np.copyto(image, network.image)))
         # Killed: known at once, and the next request is answered by the other.
         os.kill(crew.pids()[0], signal.SIGKILL)
         assert network.right(crew.run(network.image))
