@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -17,10 +18,18 @@ from .parameters import ParameterError
 __all__ = ["run"]
 
 _SWITCH_S = 5e-4
+_OVERRIDE = "ZENOH_CONFIG_OVERRIDE"
+_NO_SHARED_MEMORY = "transport/shared_memory/enabled=false"
 
 
-def run(make_node: Callable[[], LifecycleNode], args: Sequence[str] | None = None) -> None:
+def run(
+    make_node: Callable[[], LifecycleNode], args: Sequence[str] | None = None, *, images: bool = True
+) -> None:
     """Runs one lifecycle node until SIGINT or SIGTERM.
+
+    Args:
+        images: whether it exchanges messages of kilobytes, for which Zenoh's shared memory pays: that wakes
+            up twenty times a second to look after itself.
 
     With the parameter `autostart` true (its default) the node is configured and activated first; a node that
     cannot is an error: the reason is logged and the process exits with 1, for a launcher to see and to try
@@ -31,6 +40,9 @@ def run(make_node: Callable[[], LifecycleNode], args: Sequence[str] | None = Non
     """
     # A message that arrives while another thread computes waits no longer than that for the interpreter.
     sys.setswitchinterval(_SWITCH_S)
+    if not images:
+        given = os.environ.get(_OVERRIDE, "").strip()
+        os.environ[_OVERRIDE] = ";".join(filter(None, [_NO_SHARED_MEMORY, given]))  # the last word is theirs
     rclpy.init(args=None if args is None else list(args))
     node = None
     try:

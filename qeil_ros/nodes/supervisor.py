@@ -378,7 +378,7 @@ def _number(text: str) -> float:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    run(SupervisorNode, args)
+    run(SupervisorNode, args, images=False)
 
 
 if __name__ == "__main__":

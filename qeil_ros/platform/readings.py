@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 __all__ = [
     "Quality",
@@ -55,8 +55,7 @@ class SensorError(Exception):
     """A sensor that could not be read; the message says why, for people."""
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """A value at a time. A quantity that could not be read is NaN, of quality NONE, with the reason.
 
     Attributes:

@@ -107,14 +107,18 @@ class Sampler:
 
 
 class _Reader:
-    """A thread that reads sensors, round by round, until it is left."""
+    """A thread that reads sensors, round by round, until it is left.
+
+    Bare locks say when to begin and when all is read: both threads wake up cold several times a second, and a
+    `Condition` is many calls.
+    """
 
     def __init__(self, sensors: list[Sensor]) -> None:
         self._sensors = sensors
-        self._condition = threading.Condition()
-        self._due: list[int] | None = None
-        self._now_s = 0.0
-        self._found: dict[int, Sequence[Reading]] = {}
+        self._begin, self._end = threading.Lock(), threading.Lock()
+        self._begin.acquire()
+        self._end.acquire()
+        self._round: tuple[list[int], float, dict[int, Sequence[Reading]]] = [], 0.0, {}
         self._left = False
         self._current: int | None = None
         # A daemon: a driver that never lets go must not keep the process from ending.
@@ -123,44 +127,37 @@ class _Reader:
     def round(
         self, due: list[int], now_s: float, timeout_s: float
     ) -> tuple[dict[int, Sequence[Reading]], bool]:
-        """What was read within the time, by sensor, and whether that is all."""
-        with self._condition:
-            self._due, self._now_s, self._found = due, now_s, {}
-            self._condition.notify_all()
-            finished = self._condition.wait_for(lambda: self._due is None, timeout_s)
-            found, self._found = self._found, {}  # nothing that comes later belongs to this round
-            return found, finished
+        """What was read in time, by sensor, and whether that is all; if not, it was the last round."""
+        found: dict[int, Sequence[Reading]] = {}
+        self._round = due, now_s, found
+        self._begin.release()
+        finished = self._end.acquire(timeout=timeout_s)
+        return (found if finished else dict(found)), finished
 
     def leave(self) -> int | None:
         """Tells the thread to end; returns the sensor that it is busy with, if any."""
-        with self._condition:
-            self._left = True
-            self._condition.notify_all()
-            return self._current
+        self._left = True
+        if self._begin.locked():
+            self._begin.release()
+        return self._current
 
     def busy_with(self, index: int) -> bool:
-        with self._condition:
-            return self._current == index
+        return self._current == index
 
     def _run(self) -> None:
         while True:
-            with self._condition:
-                self._condition.wait_for(lambda: self._due is not None or self._left)
+            self._begin.acquire()
+            due, now_s, found = self._round
+            for index in due:
                 if self._left:
                     return
-                due, now_s = self._due or [], self._now_s
-            for index in due:
-                with self._condition:
-                    if self._left:
-                        return
-                    self._current = index
+                self._current = index
                 readings = self._read(index, now_s)
-                with self._condition:
-                    self._found[index] = readings
-                    self._current = None
-            with self._condition:
-                self._due = None
-                self._condition.notify_all()
+                self._current = None
+                found[index] = readings
+            if self._left:
+                return
+            self._end.release()
 
     def _read(self, index: int, now_s: float) -> Sequence[Reading]:
         sensor = self._sensors[index]

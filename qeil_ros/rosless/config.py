@@ -8,11 +8,12 @@
                                    n < 0: do not wait; unset: one second, then go on without
 
 The defaults are rmw_zenoh's with five differences. The lease is 2 s, so that a peer which vanished without
-closing its connection is noticed within 2.5 s rather than 75 s. A router, too, listens on loopback unless
-told otherwise. Shared memory is on, as is Zenoh's own default: messages of 3 KiB and more do not travel
-through sockets between processes of one machine. Opening does not wait for peers besides the router. A lost
-router is looked for again every half second at least rather than every four: an answer that the robot waits
-for is worth more than a packet.
+closing its connection is noticed within 2.5 s rather than 75 s; 10 s for a session whose links cannot leave
+this machine, where a process that dies closes them and signs of life only cost. A router, too, listens on
+loopback unless told otherwise. Shared memory is on, as is Zenoh's own default: messages of 3 KiB and more do
+not travel through sockets between processes of one machine. Opening does not wait for peers besides the
+router. A lost router is looked for again every half second at least rather than every four: an answer that
+the robot waits for is worth more than a packet.
 """
 
 from __future__ import annotations
@@ -25,15 +26,18 @@ import zenoh
 
 DEFAULT_ROUTER = "tcp/localhost:7447"
 LEASE_MS = 2000
+LOCAL_LEASE_MS = 10_000
+_LEASE = "transport/link/tx/lease"
 _QUERY_TIMEOUT_MS = 600_000
 _MAX_DOMAIN_ID = 232
+_LOOPBACK = re.compile(r"\w+/(localhost|127\.[\d.]+|\[::1\])(:|$)")
 
 _COMMON = {
     "scouting/multicast/enabled": "false",
     "scouting/gossip/enabled": "true",
     "timestamping/enabled": "true",
     "queries_default_timeout": str(_QUERY_TIMEOUT_MS),
-    "transport/link/tx/lease": str(LEASE_MS),
+    _LEASE: str(LEASE_MS),
 }
 _SESSION = {
     "mode": '"peer"',
@@ -71,7 +75,13 @@ def router_check_attempts(environ: Mapping[str, str]) -> int | None:
 def session_config(environ: Mapping[str, str]) -> zenoh.Config:
     """The configuration of a session."""
     config = _base(environ, "ZENOH_SESSION_CONFIG_URI", {**_SESSION, **_COMMON})
-    return _overridden(config, environ)
+    by_file = bool(environ.get("ZENOH_SESSION_CONFIG_URI", "").strip())
+    overrides = parse_override(environ.get("ZENOH_CONFIG_OVERRIDE", ""))
+    for key, value in overrides:
+        _insert(config, key, value, "ZENOH_CONFIG_OVERRIDE")
+    if not by_file and _LEASE not in dict(overrides) and _stays_here(config):
+        config.insert_json5(_LEASE, str(LOCAL_LEASE_MS))
+    return config
 
 
 def router_config(listen: str | None, path: str | None, environ: Mapping[str, str]) -> zenoh.Config:
@@ -94,10 +104,7 @@ def router_config(listen: str | None, path: str | None, environ: Mapping[str, st
 
 def listen_endpoints(config: zenoh.Config) -> list[str]:
     """The endpoints that a session with this configuration listens on, as the configuration writes them."""
-    endpoints = json.loads(config.get_json("listen/endpoints"))
-    if isinstance(endpoints, dict):  # one list for each mode
-        endpoints = endpoints.get(json.loads(config.get_json("mode")), [])
-    return [endpoints] if isinstance(endpoints, str) else list(endpoints)
+    return _endpoints(config, "listen")
 
 
 def parse_override(text: str) -> list[tuple[str, str]]:
@@ -128,10 +135,19 @@ def _base(environ: Mapping[str, str], variable: str, defaults: Mapping[str, str]
     return config
 
 
-def _overridden(config: zenoh.Config, environ: Mapping[str, str]) -> zenoh.Config:
-    for key, value in parse_override(environ.get("ZENOH_CONFIG_OVERRIDE", "")):
-        _insert(config, key, value, "ZENOH_CONFIG_OVERRIDE")
-    return config
+def _endpoints(config: zenoh.Config, what: str) -> list[str]:
+    endpoints = json.loads(config.get_json(f"{what}/endpoints"))
+    if isinstance(endpoints, dict):  # one list for each mode
+        endpoints = endpoints.get(json.loads(config.get_json("mode")), [])
+    return [endpoints] if isinstance(endpoints, str) else list(endpoints)
+
+
+def _stays_here(config: zenoh.Config) -> bool:
+    """A peer (clients are for other machines) all of whose endpoints are on loopback."""
+    if json.loads(config.get_json("mode")) != "peer":
+        return False
+    found = [*_endpoints(config, "connect"), *_endpoints(config, "listen")]
+    return all(_LOOPBACK.match(endpoint) for endpoint in found)
 
 
 def _insert(config: zenoh.Config, key: str, value: str, source: str) -> None:

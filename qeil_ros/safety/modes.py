@@ -108,7 +108,8 @@ def _mode(level: Level, link: Link) -> Mode:
 def restrict(point: OperatingPoint, decision: Decision, caps: Caps) -> OperatingPoint:
     """The point as the decision has it; never anything raised. A route of HOLD or LOCAL asked for stays."""
     point = cap(point, decision.level, caps)
-    point = replace(point, route=max(point.route, decision.least_route))
+    if point.route < decision.least_route:
+        point = replace(point, route=decision.least_route)
     if decision.link == Link.DEGRADED:
         point = replace(point, feature_bits=at_most(point.feature_bits, caps.degraded_feature_bits))
     return point

@@ -90,7 +90,8 @@ def cap(point: OperatingPoint, level: Level, caps: Caps) -> OperatingPoint:
         return replace(point, route=Route.HOLD)
     if level >= Level.THROTTLE:
         point = replace(point, clock_hz=at_most(point.clock_hz, caps.throttle_clock_hz))
-    return replace(point, rate_hz=at_most(point.rate_hz, caps.rate_hz(level)))
+    rate_hz = at_most(point.rate_hz, caps.rate_hz(level))
+    return point if rate_hz == point.rate_hz else replace(point, rate_hz=rate_hz)
 
 
 def permit(

@@ -6,9 +6,10 @@ place ranks them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
 
 from .limits import Level
 from .link import Link
@@ -68,7 +69,7 @@ class Availability:
 
 
 def availability(
-    level: Level, link: Link, offered: Collection[Strategy], pinned: Route = Route.OFFBOARD
+    level: Level, link: Link, offered: Iterable[Strategy], pinned: Route = Route.OFFBOARD
 ) -> tuple[Availability, ...]:
     """Each strategy, best first.
 
@@ -78,11 +79,18 @@ def availability(
         offered: the strategies that this robot is set up for; HOLD needs no mention.
         pinned: the least restricted route that the operator leaves.
     """
+    return _ranked(level, link, tuple(offered), pinned)
+
+
+@lru_cache(maxsize=64)  # a robot is seldom anywhere else than a moment before
+def _ranked(
+    level: Level, link: Link, offered: tuple[Strategy, ...], pinned: Route
+) -> tuple[Availability, ...]:
     return tuple(_judge(strategy, level, link, offered, pinned) for strategy in Strategy)
 
 
 def _judge(
-    strategy: Strategy, level: Level, link: Link, offered: Collection[Strategy], pinned: Route
+    strategy: Strategy, level: Level, link: Link, offered: tuple[Strategy, ...], pinned: Route
 ) -> Availability:
     def no(code: ReasonCode, reason: str) -> Availability:
         return Availability(strategy, False, code, reason)
@@ -123,7 +131,8 @@ def apply(
     point: OperatingPoint, strategy: Strategy, server_split: str, cheap_rate_hz: float
 ) -> OperatingPoint:
     """The point with which that strategy is carried out; never a freer route or a higher rate."""
-    point = replace(point, route=max(point.route, strategy.route))
+    if point.route < strategy.route:
+        point = replace(point, route=strategy.route)
     if strategy is Strategy.ON_SERVER:
         return replace(point, split=server_split)
     if strategy is Strategy.CO_INFERENCE and server_split and point.split == server_split:

@@ -418,7 +418,18 @@ def test_defaults_stay_on_this_machine() -> None:
     for settings in (config.session_config({}), config.router_config(None, None, {})):
         assert "tcp/localhost:" in settings.get_json("listen/endpoints")
         assert settings.get_json("scouting/multicast/enabled") == "false"
-        assert settings.get_json("transport/link/tx/lease") == "2000"
+
+
+def test_a_link_that_can_go_silent_has_a_short_lease() -> None:
+    def lease(override: str) -> str:
+        settings = config.session_config({"ZENOH_CONFIG_OVERRIDE": override})
+        return str(settings.get_json("transport/link/tx/lease"))
+
+    assert config.router_config(None, None, {}).get_json("transport/link/tx/lease") == "2000"
+    assert lease("") == lease('connect/endpoints=["tcp/127.0.0.1:7000"]') == "10000"
+    assert lease('connect/endpoints=["tcp/robot.local:7447"]') == "2000"
+    assert lease('listen/endpoints=["tcp/0.0.0.0:0"]') == "2000"
+    assert lease('mode="client";connect/endpoints=["tcp/localhost:7447"]') == "2000"
 
 
 def test_a_lost_router_is_looked_for_often() -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 from safety_readings import charge, power, temperature
@@ -63,6 +62,6 @@ class TestEnergy:
             Mission(**bad)
 
     def test_lowest_of_several_batteries(self):
-        spare = replace(charge(30.0), name="battery/spare")
+        spare = charge(30.0)._replace(name="battery/spare")
         assert battery_percent([charge(80.0), spare, temperature(20.0)]) == 30.0
         assert math.isnan(battery_percent([temperature(20.0)]))
