@@ -1,4 +1,5 @@
-"""What a node says about itself on /diagnostics: a level with reasons, counters, values; once a second."""
+"""What a node says about itself on /diagnostics: a level with reasons, counters, values; once a second, where
+anybody listens."""
 
 from __future__ import annotations
 
@@ -117,6 +118,9 @@ class Diagnostics(Part):
         return self.status(self._name, self.hardware_id)
 
     def publish(self) -> None:
+        """Puts the message together and publishes it, where anybody is there to hear it."""
+        if not self._publisher.get_subscription_count():
+            return
         for source in self.sources:
             source()
         parts = [part.status(f"{self._name}: {name}", self.hardware_id) for name, part in self._parts.items()]

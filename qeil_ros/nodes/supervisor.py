@@ -59,6 +59,7 @@ class SupervisorNode(ManagedNode):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("supervisor", **kwargs)
         self.params = declare(self, Parameters, self._on_change)
+        self._own = self.params.asked()
         self.diagnostics = Diagnostics(self, hardware_id=socket.gethostname())
         self.diagnostics.sources.append(self._report)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -198,6 +199,7 @@ class SupervisorNode(ManagedNode):
             self._log.note(text)
 
     def _on_change(self, names: set[str]) -> None:
+        self._own = self.params.asked()
         if self._sampler is not None:
             self._sampler.power_model = self.params.power_model()
             self.reconfigure()
@@ -294,7 +296,7 @@ class SupervisorNode(ManagedNode):
         self._planned = now_s, link
 
     def _asked(self) -> Point:
-        params, own = self.params, self.params.asked()
+        params, own = self.params, self._own
         points = [own] if self._live is None else self._live.asked(own)
         strategy = self.overrides.strategy
         if strategy is None:

@@ -27,6 +27,8 @@ class Network:
         interfaces: their names.
     """
 
+    every_s = 1.0
+
     def __init__(self, root: Path, interfaces: Sequence[str]) -> None:
         self._file = File(root / "net/dev")
         # Reading name -> interface, and the column of its counter.

@@ -65,6 +65,7 @@ class Memory:
     """The share of the memory that is in use, caches not counted [%], and what can still be had [B]."""
 
     names = ("memory/used", "memory/available")
+    every_s = 0.5
 
     def __init__(self, root: Path | str = "/proc") -> None:
         self._file = File(Path(root) / "meminfo")
@@ -88,7 +89,9 @@ class Memory:
 
 
 class _Number:
-    """A file of /proc in which one pattern finds the value."""
+    """A file of /proc in which one pattern finds the value, itself a mean over seconds."""
+
+    every_s = 1.0
 
     def __init__(self, name: str, path: Path, pattern: re.Pattern[bytes], what: str) -> None:
         self.name = name
@@ -132,6 +135,7 @@ class ProcessUse:
     """The share of one core that a process, by default this one, used since the last reading [%]."""
 
     names = ("process/cpu",)
+    every_s = 1.0  # the counters' step is 10 ms
 
     def __init__(
         self, root: Path | str = "/proc", pid: int | str = "self", ticks_hz: int | None = None

@@ -90,6 +90,7 @@ class Sensor(Protocol):
 
     A sensor may hold files or a connection open; one that does has `close()`, and is not read after it.
     One that knows at which temperatures the machine itself acts has `trips`, by the names of its readings.
+    One whose values tell nothing more if they are read more often has `every_s`, the time between them [s].
     """
 
     @property

@@ -13,6 +13,9 @@ from .readings import Reading, Sensor, unit_of, unread
 
 __all__ = ["Sample", "Sampler"]
 
+_EARLY_S = 0.05
+"""A sensor's time is over a little early, so that it is not put off by a whole round for a millisecond."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -28,7 +31,8 @@ class Sample:
 
 
 class Sampler:
-    """Samples sensors on demand; `sample` returns within `timeout_s`, whatever a driver does.
+    """Samples sensors on demand; `sample` returns within `timeout_s`, whatever a driver does. A sensor with
+    `every_s` is read again after that time only, and gives what it gave in between.
 
     The reading is done by a helper thread. When a read does not come back in time, the thread is left to
     it, the sensor reads as NaN, and the others go on with a new thread from the next round on; when the
@@ -56,6 +60,8 @@ class Sampler:
         self._doubt = doubt or Doubt()
         self.timeout_s = timeout_s
         self._clock = clock
+        self._every_s = [float(getattr(sensor, "every_s", 0.0)) for sensor in self.sensors]
+        self._kept: dict[int, tuple[float, Sequence[Reading]]] = {}  # and when it was read, of such sensors
         self._away: dict[int, _Reader] = {}  # sensors by index whose reader has not come back
         self._reader: _Reader | None = None
         self._closed = False
@@ -70,7 +76,12 @@ class Sampler:
             raise RuntimeError("this sampler is closed")
         started_s = self._clock()
         self._away = {index: reader for index, reader in self._away.items() if reader.busy_with(index)}
-        due = [index for index in range(len(self.sensors)) if index not in self._away]
+        kept = {
+            index: readings
+            for index, (read_s, readings) in self._kept.items()
+            if 0 <= started_s - read_s < self._every_s[index] - _EARLY_S
+        }
+        due = [index for index in range(len(self.sensors)) if index not in self._away and index not in kept]
         if self._reader is None:
             self._reader = _Reader(self.sensors)
         reader = self._reader
@@ -80,6 +91,10 @@ class Sampler:
             self._reader = None
             if stuck is not None:
                 self._away[stuck] = reader
+        for index, fresh in found.items():
+            if self._every_s[index]:
+                self._kept[index] = started_s, fresh
+        found |= kept
         readings: list[Reading] = []
         for index, sensor in enumerate(self.sensors):
             if index in found:

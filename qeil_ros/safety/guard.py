@@ -12,7 +12,7 @@ from qeil_ros.platform.readings import Reading
 from .energy import EnergyMeter, Mission, battery_percent
 from .forecast import Method, PastError, ZoneForecast
 from .governor import Governor
-from .headroom import Budget, Lookahead, allowances, budget, load_of
+from .headroom import Budget, Load, Lookahead, allowances, budget, load_of
 from .limits import Level, Limit, LimitWatch
 from .link import Link
 from .modes import Decision, Mode, ModeMachine, restrict
@@ -196,9 +196,10 @@ class Guard:
         self._energy.add(power)
         charge = battery_percent(sample)
         readings = (*sample, power, *self._energy.readings(self._mission, charge, now_s))
-        self._learn(readings, now_s)
+        load = load_of(readings)
+        self._learn(readings, load, now_s)
         full_hz = asked.rate_hz or config.full_rate_hz
-        held = allowances(config.limits, readings, self._zones, self._governor, config.ahead, now_s)
+        held = allowances(config.limits, readings, self._zones, self._governor, config.ahead, load, now_s)
         least = min((each.share for each in held), default=1.0)
         share = self._governor.update(max(least, min(1.0, config.caps.throttle_rate_hz / full_hz)), passed_s)
         ahead = [each.finding for each in held if each.finding is not None]
@@ -224,11 +225,10 @@ class Guard:
             strategies,
             share,
             ramp,
-            budget(config.limits, readings, self._zones, config.ahead, time_left_s),
+            budget(config.limits, readings, self._zones, config.ahead, load, time_left_s),
         )
 
-    def _learn(self, readings: Sequence[Reading], now_s: float) -> None:
-        load = load_of(readings)
+    def _learn(self, readings: Sequence[Reading], load: Load, now_s: float) -> None:
         self._governor.measure(load.value, self._applied, now_s)
         for reading in readings:
             if reading.kind == "temperature":

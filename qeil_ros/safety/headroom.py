@@ -119,6 +119,7 @@ def allowances(
     zones: Mapping[str, ZoneForecast],
     governor: Governor,
     ahead: Lookahead,
+    load: Load,
     now_s: float,
 ) -> list[Allowance]:
     """What each limit leaves at present; limits that leave everything are not listed.
@@ -127,7 +128,7 @@ def allowances(
     others the share falls in a straight line from the warning to the throttle threshold; for temperatures
     it is that of the trend's forecast, where it is the higher.
     """
-    in_watts = load_of(readings).in_watts
+    in_watts = load.in_watts
     allowed_w = next((r.value for r in readings if r.name == "power/allowed" and r.good), math.nan)
     found = []
     for limit, matching in concerned(limits, readings):
@@ -189,12 +190,13 @@ def budget(
     readings: Sequence[Reading],
     zones: Mapping[str, ZoneForecast],
     ahead: Lookahead,
+    load: Load,
     time_left_s: float,
 ) -> Budget:
     """What a planner may use; see `Budget`."""
     good = [reading for reading in readings if reading.good]
     values = {reading.name: reading.value for reading in good}
-    in_watts = load_of(good).in_watts
+    in_watts = load.in_watts
     power_w = values.get("power/allowed", math.inf)
     headroom_c, c_per_w = math.inf, 0.0
     for limit, matching in concerned(limits, good):

@@ -4,8 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 import rclpy
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSCompatibility, QoSProfile
+from support import wait_until
 
 from qeil_ros.nodes import diagnostics as module
 from qeil_ros.nodes.diagnostics import Diagnostics, qos_problems
@@ -36,6 +38,23 @@ def test_counters_and_values_are_shown(node):
     shown = {entry.key: entry.value for entry in diagnostics.report().values}
     assert shown == {"frames": "0", "answers": "3", "time_s": "0.333333", "name": "x"}
     assert diagnostics.counter("answers") == 3
+
+
+def test_it_is_put_together_for_those_who_listen(node):
+    diagnostics, asked, heard = Diagnostics(node), [], []
+    diagnostics.sources.append(lambda: asked.append(1))
+    diagnostics.publish()
+    assert not asked
+    node.create_subscription(DiagnosticArray, "/diagnostics", heard.append, 10)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+
+    def spun() -> bool:
+        executor.spin_once(timeout_sec=0.05)
+        return bool(heard)
+
+    wait_until(spun, what="a message")  # the timer's
+    assert asked and heard[0].status[0].name == "robot/talker"
 
 
 def test_the_worst_condition_comes_first_and_gives_the_level(node):

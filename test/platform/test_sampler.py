@@ -67,7 +67,11 @@ def test_all_sensors_of_a_machine_in_one_sample(tmp_path, sampler):
     second = both.sample()
     names = [reading.name for reading in first.readings]
     assert names == [reading.name for reading in second.readings], "always at the same place"
-    assert {reading.time_s for reading in second.readings} == {second.time_s}
+    fresh = {reading.name for reading in second.readings if reading.time_s == second.time_s}
+    assert {"cpu/use", "temperature/cpu-thermal", "power/model"} <= fresh
+    assert {reading.name for reading in second.readings} - fresh == {
+        reading.name for reading in second.readings if reading.time_s == first.time_s
+    }
     assert second.time_s > first.time_s
     assert values(second)["temperature/cpu-thermal"] == 45.0
     assert values(second)["power/model"] > 3.0
@@ -93,6 +97,22 @@ def test_sensor_that_blocks_costs_one_round_and_comes_back(sampler):
     blocking.go.set()
     wait_until(lambda: not both.sample().stuck, what="the sensor's return")
     assert values(both.sample()) == {"temperature/slow": 1.0, "temperature/good": 40.0}
+
+
+def test_what_changes_slowly_is_read_seldom(sampler):
+    class Slow(Fixed):
+        every_s = 1.0
+
+    now = [100.0]
+    both = sampler(Slow("memory/used"), Fixed("cpu/use"), clock=lambda: now[0])
+    times = []
+    for tick in range(12):
+        now[0] = 100.0 + 0.2 * tick + (0.001 if tick % 2 else 0.0)  # no timer is exact
+        sample = both.sample()
+        assert [reading.name for reading in sample.readings] == ["memory/used", "cpu/use"]
+        assert sample.readings[1].time_s == now[0]
+        times.append(sample.readings[0].time_s)
+    assert [round(time_s, 2) for time_s in sorted(set(times))] == [100.0, 101.0, 102.0]
 
 
 def test_no_more_threads_than_blocked_sensors(sampler):
