@@ -16,6 +16,7 @@ from .fleet import Fleet, Robot
 from .harness import Result, at_least, at_most, figure, median, percentile
 from .robot_log import OFFBOARD, Answer
 from .ros import BenchError
+from .stolen import Stolen, overlaps
 from .watch import Watch
 
 __all__ = ["START_TIMEOUT_S", "results"]
@@ -28,6 +29,8 @@ LEAST_SUPERVISOR_HZ = 5.0
 MOST_ADDED_MS = 1.0
 START_TIMEOUT_S = 90.0
 _SETTLE_S = 3.0
+_LEAST_STOLEN_S = 0.01
+_BEFORE_S = 0.05
 
 
 def results(model: str, jpegs: Sequence[bytes], quick: bool) -> list[Result]:
@@ -41,7 +44,8 @@ def results(model: str, jpegs: Sequence[bytes], quick: bool) -> list[Result]:
         time.sleep(_SETTLE_S)
         supervisor = psutil.Process(fleet.pid(ROBOT, "supervisor"))
         start_s, before_s = time.monotonic(), _cpu_s(supervisor)
-        time.sleep(span_s)
+        with Stolen() as stolen:
+            time.sleep(span_s)
         percent = 100 * (_cpu_s(supervisor) - before_s) / (time.monotonic() - start_s)
         resident_mb = supervisor.memory_info().rss * 1e-6
         with watch.lock:
@@ -52,6 +56,8 @@ def results(model: str, jpegs: Sequence[bytes], quick: bool) -> list[Result]:
     period_s = config["/**/supervisor"]["ros__parameters"]["period_s"]
     return [
         *_added([answer.added_s for answer in answers if _in_time(answer)], outside_s),
+        _undisturbed([answer for answer in answers if _in_time(answer)], stolen),
+        figure("calm_stolen_time", 100 * stolen.share, "%"),
         at_most("supervisor_cpu", percent, "% of a core", MOST_SUPERVISOR_PERCENT),
         at_most("supervisor_memory", resident_mb, "MB", MOST_SUPERVISOR_MB),
         at_least("supervisor_rate", 1 / period_s, "Hz", LEAST_SUPERVISOR_HZ),
@@ -72,6 +78,18 @@ def _added(inside_s: Sequence[float], outside_s: Sequence[float]) -> Iterator[Re
     yield at_most("fallback_added_p99", percentile(inside_ms, 99), "ms", MOST_ADDED_MS)
     yield figure("fallback_added_seen_p50", median(seen_ms), "ms")
     yield figure("fallback_added_seen_p99", percentile(seen_ms, 99), "ms")
+
+
+def _undisturbed(answers: Sequence[Answer], stolen: Stolen) -> Result:
+    """The same of the answers in whose last 50 ms no processor was taken from this machine, by the kernel's
+    count."""
+    windows = stolen.windows(_LEAST_STOLEN_S)
+    kept_ms = [
+        1e3 * answer.added_s
+        for answer in answers
+        if not overlaps(windows, answer.seen_s - _BEFORE_S, answer.seen_s)
+    ]
+    return figure("fallback_added_p99_unstolen", percentile(kept_ms, 99) if kept_ms else math.nan, "ms")
 
 
 def _cpu_s(process: psutil.Process) -> float:
