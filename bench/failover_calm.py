@@ -16,7 +16,7 @@ from .fleet import Fleet, Robot
 from .harness import Result, at_least, at_most, figure, median, percentile
 from .robot_log import OFFBOARD, Answer
 from .ros import BenchError
-from .stolen import Stolen, overlaps
+from .stolen import STEP_S, Stolen, overlaps
 from .watch import Watch
 
 __all__ = ["START_TIMEOUT_S", "results"]
@@ -29,7 +29,6 @@ LEAST_SUPERVISOR_HZ = 5.0
 MOST_ADDED_MS = 1.0
 START_TIMEOUT_S = 90.0
 _SETTLE_S = 3.0
-_LEAST_STOLEN_S = 0.01
 _BEFORE_S = 0.05
 
 
@@ -50,13 +49,13 @@ def results(model: str, jpegs: Sequence[bytes], quick: bool) -> list[Result]:
         resident_mb = supervisor.memory_info().rss * 1e-6
         with watch.lock:
             log = watch.logs[ROBOT]
-            answers = [answer for answer in log.answers if answer.seen_s >= start_s]
-            outside_s = [a.seen_s - log.frames[a.stamp_ns].offboard_s for a in answers if _in_time(a)]
+            answers = [answer for answer in log.answers if answer.seen_s >= start_s and _in_time(answer)]
+            outside_s = [answer.seen_s - log.frames[answer.stamp_ns].offboard_s for answer in answers]
     config = yaml.safe_load((share_dir() / "config" / "robot.yaml").read_text())
     period_s = config["/**/supervisor"]["ros__parameters"]["period_s"]
     return [
-        *_added([answer.added_s for answer in answers if _in_time(answer)], outside_s),
-        _undisturbed([answer for answer in answers if _in_time(answer)], stolen),
+        *_added([answer.added_s for answer in answers], outside_s),
+        _undisturbed(answers, stolen),
         figure("calm_stolen_time", 100 * stolen.share, "%"),
         at_most("supervisor_cpu", percent, "% of a core", MOST_SUPERVISOR_PERCENT),
         at_most("supervisor_memory", resident_mb, "MB", MOST_SUPERVISOR_MB),
@@ -83,7 +82,7 @@ def _added(inside_s: Sequence[float], outside_s: Sequence[float]) -> Iterator[Re
 def _undisturbed(answers: Sequence[Answer], stolen: Stolen) -> Result:
     """The same of the answers in whose last 50 ms no processor was taken from this machine, by the kernel's
     count."""
-    windows = stolen.windows(_LEAST_STOLEN_S)
+    windows = stolen.windows(STEP_S)
     kept_ms = [
         1e3 * answer.added_s
         for answer in answers

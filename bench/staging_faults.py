@@ -25,7 +25,7 @@ from .data import data_dir
 from .harness import Report, Result, at_least, at_most, figure, input_file, median, percentile
 from .ros import BenchError
 from .staging import FILE, MOST_DIFFERENCE, Network, places
-from .stolen import Stolen, overlaps
+from .stolen import STEP_S, Stolen, overlaps
 
 DESCRIPTION = "devices killed and hung while they run stages: detection, answers, degraded latency"
 
@@ -39,8 +39,6 @@ _RETURN = HealthConfig(
 )
 """A tenth of the quarantine that devices have otherwise, after every fault: a thousand take their time. The
 requests after a fault are over before the process starts anew, which takes a core."""
-_LEAST_STOLEN_S = 0.01
-"""As long as a request: the margin of the bound is gone with it."""
 _WAIT_S = 30.0
 
 
@@ -117,7 +115,7 @@ def inject(network: Network, faults: int, seed: int, progress: Callable[[int, in
             time.sleep(_RETURN.recovery_stage_s + _RETURN.recovery_ramp_s)
             progress(number + 1, faults)
         seen.false_alarms = len(staged.faults) - sum(map(len, seen.detection_s.values()))
-    seen.stolen = stolen.windows(_LEAST_STOLEN_S)
+    seen.stolen = stolen.windows(STEP_S)  # as long as a request: the margin of the bound is gone with it
     return seen
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 __all__ = ["Stolen", "overlaps"]
 
+STEP_S = 0.01
+"""The least that the counters usually tell."""
 LEAST_S = 0.02
 """Of one processor's time, within `WITHIN_S`: less than that a margin bears."""
 WITHIN_S = 0.1
@@ -57,7 +59,7 @@ class Stolen:
 
     def windows(self, least_s: float = LEAST_S) -> list[tuple[float, float]]:
         """Spans [s] of at most `WITHIN_S` in which one processor lost `least_s` or more, those that touch
-        joined, in order. The counters' own step, usually 10 ms, is the least that can be told."""
+        joined, in order. `STEP_S` is the least that can be told."""
         found: list[tuple[float, float]] = []
         first = 0
         for now_s, ticks in self._seen:

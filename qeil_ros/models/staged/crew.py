@@ -32,9 +32,8 @@ from .chain import check_image
 from .crew_types import AtOnce, Fault, Fill, Health, Member, NoDevice, Slot, Timing, held
 from .memory import Region, Spec
 from .place import Place
-from .process import DeviceProcess, Loaded, Lost, StageError, specs
+from .process import DeviceProcess, Loaded, Lost, StageError
 from .program import Program
-from .wire import Message
 
 __all__ = ["Crew", "Fault", "Health", "NoDevice", "Timing"]
 
@@ -146,7 +145,7 @@ class Crew:
             if process is None or target is None:
                 continue  # it failed just now
             try:
-                reply = self._run_on(process, number, source, target)
+                taken_s, outputs = self._run_on(process, number, source, target)
             except Lost as lost:
                 self._fail(index, process, str(lost))
                 continue
@@ -155,23 +154,20 @@ class Crew:
                 continue
             for other, refusal in refused.items():  # another one can: then it was the device
                 self._fail(other, self._members[other].process, str(refusal))
-            if isinstance(reply, float):
-                self.latest[number] = index, reply
-                return target, process.loaded[number].outputs
-            self.latest[number] = index, float(reply["s"])
-            return target, specs(reply["specs"])
+            self.latest[number] = index, taken_s
+            return target, outputs
 
     def _run_on(
         self, process: DeviceProcess, number: int, source: tuple[int, Region], target: tuple[int, Region]
-    ) -> float | Message:
+    ) -> tuple[float, tuple[Spec, ...]]:
         with process.lock:
             loaded = process.loaded[number]
             if process.generation != self._generation:
                 process.keep_only(self._alive(), self._generation)
             within_s = self.timing.slower * loaded.typical_s + self.timing.overdue_s
-            reply = process.run(number, source, target, within_s)
-        loaded.took(reply if isinstance(reply, float) else reply["s"])
-        return reply
+            taken_s, outputs = process.run(number, source, target, within_s)
+        loaded.took(taken_s)
+        return taken_s, outputs
 
     def _next(
         self, number: int, admitted: set[int] | None, refused: dict[int, StageError], until_s: float

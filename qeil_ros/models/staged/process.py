@@ -169,9 +169,9 @@ class DeviceProcess:
 
     def run(
         self, number: int, source: tuple[int, Region], target: tuple[int, Region], within_s: float
-    ) -> float | Message:
-        """Runs a section from one region into another; what it took [s], or a reply with more about its
-        outputs. Raises Lost, StageError."""
+    ) -> tuple[float, tuple[Spec, ...]]:
+        """Runs a section from one region into another; what it took [s], and its outputs. Raises Lost,
+        StageError."""
         for name, region in (source, target):
             if name not in self._opened:
                 self._tell({"do": "open", "region": name, "size": region.size}, [region.fd])
@@ -180,7 +180,10 @@ class DeviceProcess:
             self._end.send_run(number, source[0], target[0])
         except OSError:
             raise self._lost() from None
-        return self._answer(within_s)
+        reply = self._answer(within_s)
+        if isinstance(reply, float):
+            return reply, self.loaded[number].outputs
+        return float(reply["s"]), specs(reply["specs"])
 
     def keep_only(self, alive: Iterable[int], generation: int) -> None:
         """Has regions closed that are none of these; they are so until the next generation. Raises Lost."""
